@@ -1,0 +1,49 @@
+import postgres from "postgres";
+
+/** A connection pool. Everything that runs SQL takes one, or a transaction of one. */
+export type Database = postgres.Sql;
+export type Transaction = postgres.TransactionSql;
+
+/** The roles of the first migration; each app takes the one that may do no more than it needs. */
+export type Role = "timespan_writer" | "timespan_reader";
+
+export interface DatabaseOptions {
+  url: string;
+  role: Role;
+  /** Shown in `pg_stat_activity`. */
+  applicationName: string;
+  /** Most connections at once. */
+  poolMax: number;
+  /** A statement that runs longer is cancelled by the server (SQLSTATE 57014). */
+  statementTimeoutMs: number;
+}
+
+const CONNECT_TIMEOUT_SECONDS = 5;
+/** A connection is replaced after half an hour, so that servers behind a name can change. */
+const CONNECTION_LIFETIME_SECONDS = 1_800;
+
+/** Opens a pool; connections are made when first needed, so this neither waits nor fails. */
+export function openDatabase(options: DatabaseOptions): Database {
+  return postgres(options.url, {
+    max: options.poolMax,
+    connect_timeout: CONNECT_TIMEOUT_SECONDS,
+    max_lifetime: CONNECTION_LIFETIME_SECONDS,
+    onnotice: () => {},
+    connection: {
+      application_name: options.applicationName,
+      // Not `SET ROLE` after connecting: a connection that is not yet in its role must not be usable.
+      role: options.role,
+      timezone: "UTC",
+      statement_timeout: options.statementTimeoutMs,
+      // A stopped client must not hold its locks: ten seconds after its last word the server drops its transaction.
+      idle_in_transaction_session_timeout: 10_000,
+      // The Kafka offset commits in the same transaction, so a commit that a crash loses is consumed again.
+      ...(options.role === "timespan_writer" ? { synchronous_commit: "off" } : {}),
+    },
+  });
+}
+
+/** Ends a pool: waits up to `timeoutSeconds` for running statements, then drops them. */
+export function closeDatabase(database: Database, timeoutSeconds = 5): Promise<void> {
+  return database.end({ timeout: timeoutSeconds });
+}

@@ -1,0 +1,16 @@
+import type { TimeUs } from "./timestamp.ts";
+
+/** A log record as Timespan holds it, in the terms of OpenTelemetry's log data model. */
+export interface LogRecord {
+  timeUs: TimeUs;
+  serviceName: string;
+  environment: string;
+  /** See `SEVERITY_NUMBER`. */
+  severityNumber: number;
+  severityText: string;
+  body: string;
+  traceId: string | null;
+  spanId: string | null;
+  /** A JSON object, serialised and fit for `jsonb`: no NUL, no lone surrogate. */
+  attributesJson: string;
+}
