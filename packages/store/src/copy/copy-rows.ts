@@ -1,0 +1,52 @@
+import { once } from "node:events";
+import { finished } from "node:stream/promises";
+import type { Transaction } from "../database.ts";
+import { type CopyColumn, encodeRows } from "./copy-encoder.ts";
+
+/** Bytes handed to the socket at once: large enough that the number of writes does not matter. */
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * Copies `rows` into `table` as part of `transaction`. Returns when the server has taken them all.
+ * @throws the server's error for the first row it refuses; the transaction is then aborted
+ */
+export async function copyRows<Row>(
+  transaction: Transaction,
+  table: string,
+  columns: readonly CopyColumn<Row>[],
+  rows: readonly Row[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  const bytes = encodeRows(columns, rows);
+  const names = columns.map(({ name }) => name);
+  const query = transaction`
+    COPY ${transaction(table)} (${transaction(names)}) FROM STDIN (FORMAT binary)`;
+  const refusal = catchRefusal(query);
+  const stream = await query.writable();
+  const done = Promise.race([finished(stream), refusal]);
+  // Awaited below; a server that refuses early must not become an unhandled rejection while we still write.
+  done.catch(() => {});
+  for (let start = 0; start < bytes.byteLength; start += CHUNK_BYTES) {
+    if (!stream.write(bytes.subarray(start, start + CHUNK_BYTES))) {
+      await Promise.race([once(stream, "drain"), done]);
+    }
+  }
+  stream.end();
+  await done;
+}
+
+/**
+ * Rejects with what the server says against the COPY. postgres.js (3.4) resolves the query with the stream and, for
+ * an error that comes after the last byte, rejects that same, already settled promise: the stream would never end.
+ */
+function catchRefusal(query: object): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const settleable = query as { reject(error: unknown): void };
+  const rejectQuery = settleable.reject;
+  settleable.reject = (error) => {
+    reject(error);
+    rejectQuery(error);
+  };
+  return promise;
+}

@@ -1,0 +1,43 @@
+import type { LogRecord } from "@timespan/telemetry/log-record";
+import type { Rejection } from "@timespan/telemetry/rejection";
+import type { Span } from "@timespan/telemetry/span";
+
+/** Where in its partition a row came from: the Kafka record's offset, and the position within that record. */
+export interface Source {
+  offset: number;
+  index: number;
+}
+
+export interface SpanRow {
+  span: Span;
+  source: Source;
+}
+
+export interface LogRow {
+  log: LogRecord;
+  source: Source;
+}
+
+export interface DeadLetter {
+  rejection: Rejection;
+  source: Source;
+  /** The record's value; null where it had none. */
+  payload: Uint8Array | null;
+}
+
+/** Everything that the records `[startOffset, endOffset)` of one partition turned into. */
+export interface Batch {
+  topic: string;
+  partition: number;
+  /** Short name of the partition, from `openPartition`. */
+  sourceId: number;
+  /** The offset that the store is believed to be at: the fence. */
+  startOffset: number;
+  /** The offset that it will be at afterwards. */
+  endOffset: number;
+  spans: SpanRow[];
+  logs: LogRow[];
+  deadLetters: DeadLetter[];
+  /** The value of the record at `offset`, for a row that the database refuses. */
+  payloadAt(offset: number): Uint8Array | null;
+}

@@ -1,0 +1,152 @@
+import { reject } from "@timespan/telemetry/rejection";
+import type { CopyColumn } from "../copy/copy-encoder.ts";
+import { copyRows } from "../copy/copy-rows.ts";
+import type { Database, Transaction } from "../database.ts";
+import { databaseErrorKind, sqlState } from "../database-error.ts";
+import { logRecordColumns } from "../log-records/log-record-columns.ts";
+import { spanColumns } from "../spans/span-columns.ts";
+import { locateTraces, traceLocatorColumns } from "../traces/trace-locator-columns.ts";
+import type { Batch, DeadLetter, LogRow, Source, SpanRow } from "./batch.ts";
+import { deadLetterColumns } from "./dead-letter-columns.ts";
+import { serviceResource } from "./resource.ts";
+
+/**
+ * `written`: rows, dead letters and offset are durable. `fenced`: the store is not at `startOffset`, because
+ * another process owns the partition or this batch was written before; nothing was changed, ask the store anew.
+ */
+export type WriteOutcome =
+  | { outcome: "written"; rowCount: number; deadLetterCount: number }
+  | { outcome: "fenced" };
+
+/**
+ * Writes a batch and moves its partition's offset, in one transaction: all of it or nothing, and the same batch a
+ * second time changes nothing. A row that the database refuses becomes a dead letter and the others are stored.
+ *
+ * The offset moves last. A process that is stopped in the middle of a COPY then holds no lock that its successor
+ * needs, and one that is stopped after it loses its transaction to `idle_in_transaction_session_timeout`.
+ *
+ * @throws the driver's error where the database is away, busy or not what we think; see `databaseErrorKind`
+ */
+export async function writeBatch(database: Database, batch: Batch): Promise<WriteOutcome> {
+  try {
+    return await attempt(database, batch, copyAll);
+  } catch (error) {
+    if (databaseErrorKind(error) !== "refused") throw error;
+  }
+  return attempt(database, batch, copyAcceptable);
+}
+
+/** Copies rows within a transaction, and returns the dead letters of those that were refused. */
+type Copy = <Row extends { source: Source }>(
+  transaction: Transaction,
+  table: string,
+  columns: readonly CopyColumn<Row>[],
+  rows: readonly Row[],
+  batch: Batch,
+) => Promise<DeadLetter[]>;
+
+class Fenced extends Error {}
+
+async function attempt(database: Database, batch: Batch, copy: Copy): Promise<WriteOutcome> {
+  const { topic, partition, sourceId, startOffset, endOffset } = batch;
+  try {
+    return await database.begin(async (transaction) => {
+      // Not the fence, only a look without a lock: a replayed batch should not be copied to be thrown away.
+      const [current] = await transaction<{ believed: boolean }[]>`
+        SELECT next_offset = ${startOffset} AND source_id = ${sourceId} AS believed
+        FROM timespan.ingest_offsets
+        WHERE topic = ${topic} AND partition = ${partition}`;
+      if (!current?.believed) throw new Fenced();
+
+      const spans = batch.spans.toSorted(bySpanOrder);
+      const logs = batch.logs.toSorted(byLogOrder);
+      const refused = [
+        ...(await copy(transaction, "timespan.spans", spanColumns(sourceId), spans, batch)),
+        ...(await copy(transaction, "timespan.log_records", logRecordColumns(sourceId), logs, batch)),
+      ];
+      await copyRows(transaction, "timespan.trace_locator", traceLocatorColumns, locateTraces(spans, logs));
+      const deadLetters = [...batch.deadLetters, ...refused];
+      await copyRows(transaction, "timespan.dead_letters", deadLetterColumns(topic, partition), deadLetters);
+      await insertResources(transaction, spans, logs);
+
+      const rowCount = spans.length + logs.length - refused.length;
+      const moved = await transaction`
+        UPDATE timespan.ingest_offsets
+        SET next_offset = ${endOffset},
+            high_watermark = GREATEST(high_watermark, ${endOffset}),
+            row_count = row_count + ${rowCount},
+            dead_letter_count = dead_letter_count + ${deadLetters.length},
+            written_at = now()
+        WHERE topic = ${topic} AND partition = ${partition}
+          AND next_offset = ${startOffset} AND source_id = ${sourceId}`;
+      if (moved.count !== 1) throw new Fenced();
+      return { outcome: "written", rowCount, deadLetterCount: deadLetters.length } as const;
+    });
+  } catch (error) {
+    if (error instanceof Fenced) return { outcome: "fenced" };
+    throw error;
+  }
+}
+
+/** One service's rows stand together, newest last: few pages of the index are touched, and chunks compress better. */
+function bySpanOrder(a: SpanRow, b: SpanRow): number {
+  if (a.span.serviceName !== b.span.serviceName) return a.span.serviceName < b.span.serviceName ? -1 : 1;
+  return a.span.startTimeUs - b.span.startTimeUs;
+}
+
+function byLogOrder(a: LogRow, b: LogRow): number {
+  if (a.log.serviceName !== b.log.serviceName) return a.log.serviceName < b.log.serviceName ? -1 : 1;
+  return a.log.timeUs - b.log.timeUs;
+}
+
+const copyAll: Copy = async (transaction, table, columns, rows) => {
+  await copyRows(transaction, table, columns, rows);
+  return [];
+};
+
+/** Halves the rows around each one that is refused, under savepoints, until every other row is in. */
+const copyAcceptable: Copy = async (transaction, table, columns, rows, batch) => {
+  try {
+    await transaction.savepoint((savepoint) => copyRows(savepoint, table, columns, rows));
+    return [];
+  } catch (error) {
+    if (databaseErrorKind(error) !== "refused") throw error;
+    const [row] = rows;
+    if (row !== undefined && rows.length === 1) return [refusedRow(row, error, batch)];
+  }
+  const middle = rows.length >> 1;
+  return [
+    ...(await copyAcceptable(transaction, table, columns, rows.slice(0, middle), batch)),
+    ...(await copyAcceptable(transaction, table, columns, rows.slice(middle), batch)),
+  ];
+};
+
+function refusedRow(row: { source: Source }, error: unknown, batch: Batch): DeadLetter {
+  const message = error instanceof Error ? error.message : String(error);
+  const { rejection } = reject("refused_by_database", `${sqlState(error) ?? "error"}: ${message}`);
+  return { rejection, source: row.source, payload: batch.payloadAt(row.source.offset) };
+}
+
+async function insertResources(
+  transaction: Transaction,
+  spans: readonly SpanRow[],
+  logs: readonly LogRow[],
+): Promise<void> {
+  const resources = new Map(
+    [...spans.map(({ span }) => span), ...logs.map(({ log }) => log)].map(({ serviceName, environment }) => {
+      const resource = serviceResource(serviceName, environment);
+      return [resource.resourceId, resource] as const;
+    }),
+  );
+  if (resources.size === 0) return;
+  // Sorted, so that two writers wait for each other in one direction only.
+  const sorted = [...resources.values()].sort((a, b) => (a.resourceId < b.resourceId ? -1 : 1));
+  await transaction`
+    INSERT INTO timespan.resources (resource_id, attributes)
+    SELECT ('x' || resource_id)::bit(64)::bigint, attributes::jsonb
+    FROM unnest(
+      ${sorted.map(({ resourceId }) => resourceId)}::text[],
+      ${sorted.map(({ attributesJson }) => attributesJson)}::text[]
+    ) AS given (resource_id, attributes)
+    ON CONFLICT (resource_id) DO NOTHING`;
+}
