@@ -1,0 +1,32 @@
+import type { Logger } from "@timespan/runtime/logger";
+import { Kafka, type KafkaConfig, type LogEntry, logLevel, type SASLOptions } from "kafkajs";
+import type { KafkaConnection } from "./kafka-settings.ts";
+
+export type { Kafka };
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** First and longest delay between kafkajs' own tries. */
+const RETRY = { initialRetryTime: 200, maxRetryTime: 5_000, retries: 8 };
+
+/** A client of the cluster; nothing is connected until a producer, consumer or admin of it is. */
+export function connectKafka(connection: KafkaConnection, logger: Logger): Kafka {
+  const config: KafkaConfig = {
+    brokers: connection.brokers,
+    clientId: connection.clientId,
+    connectionTimeout: CONNECT_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    retry: RETRY,
+    logLevel: logLevel.WARN,
+    logCreator: () => (entry) => logEntry(logger, entry),
+  };
+  if (connection.ssl !== undefined) config.ssl = connection.ssl;
+  if (connection.sasl !== undefined) config.sasl = connection.sasl as SASLOptions;
+  return new Kafka(config);
+}
+
+function logEntry(logger: Logger, { level, namespace, log }: LogEntry): void {
+  const { message, timestamp: _, logger: __, stack: ___, ...fields } = log;
+  const write = level <= logLevel.ERROR ? logger.error : level === logLevel.WARN ? logger.warn : logger.debug;
+  write.call(logger, { ...fields, kafkajs: namespace }, message);
+}
