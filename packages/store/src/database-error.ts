@@ -2,15 +2,16 @@
  * What a failed statement means for the one who sent it:
  * - `refused`: the rows themselves are the reason; sent again, they fail again.
  * - `retry`: the server was away, busy or in conflict; the same statement may succeed later.
+ * - `missing_partition`: as `retry`, once `maintainStorage` has made the partition that the rows belong to.
  * - `timeout`: the statement ran into its own limit.
  * - `unknown`: none of these; a bug of ours or a database that is not what we think.
  */
-export type DatabaseErrorKind = "refused" | "retry" | "timeout" | "unknown";
+export type DatabaseErrorKind = "refused" | "retry" | "missing_partition" | "timeout" | "unknown";
 
 /** SQLSTATE classes and codes, from PostgreSQL's appendix A. The longest match counts. */
 const KIND_BY_SQLSTATE: readonly [prefix: string, kind: DatabaseErrorKind][] = [
   ["22", "refused"], // data exception
-  ["23", "refused"], // integrity constraint violation; also "no partition found for row"
+  ["23", "refused"], // integrity constraint violation
   ["54", "refused"], // program limit exceeded: index row too large, too deep, too many
   ["08", "retry"], // connection exception
   ["40", "retry"], // serialisation failure, deadlock
@@ -49,6 +50,7 @@ export function databaseErrorKind(error: unknown): DatabaseErrorKind {
   const code = sqlState(error);
   if (code === undefined) return "unknown";
   if (CONNECTION_CODES.has(code)) return "retry";
+  if (isMissingPartition(error, code)) return "missing_partition";
   const matches = KIND_BY_SQLSTATE.filter(([prefix]) => code.startsWith(prefix));
   return matches.sort(([a], [b]) => b.length - a.length)[0]?.[1] ?? "unknown";
 }
@@ -57,4 +59,9 @@ export function databaseErrorKind(error: unknown): DatabaseErrorKind {
 export function sqlState(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** "No partition of relation found for row" shares its code with check constraints, which alone have a name. */
+function isMissingPartition(error: unknown, code: string): boolean {
+  return code === "23514" && !(error as { constraint_name?: string }).constraint_name;
 }

@@ -15,7 +15,7 @@ import { serviceResource } from "./resource.ts";
  * another process owns the partition or this batch was written before; nothing was changed, ask the store anew.
  */
 export type WriteOutcome =
-  | { outcome: "written"; rowCount: number; deadLetterCount: number }
+  | { outcome: "written"; rowCount: number; deadLetters: readonly DeadLetter[] }
   | { outcome: "fenced" };
 
 /**
@@ -80,7 +80,7 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
         WHERE topic = ${topic} AND partition = ${partition}
           AND next_offset = ${startOffset} AND source_id = ${sourceId}`;
       if (moved.count !== 1) throw new Fenced();
-      return { outcome: "written", rowCount, deadLetterCount: deadLetters.length } as const;
+      return { outcome: "written", rowCount, deadLetters } as const;
     });
   } catch (error) {
     if (error instanceof Fenced) return { outcome: "fenced" };

@@ -23,7 +23,7 @@ const name = text.pipe(
     .max(NAME_CHARACTERS_MAX, `must have at most ${NAME_CHARACTERS_MAX} characters`),
 );
 
-const optional = <T extends z.ZodType>(schema: T) =>
+export const optional = <T extends z.ZodType>(schema: T) =>
   schema.nullish().transform((value) => value ?? undefined);
 
 export const parsed = <T>(parse: (text: string) => T | undefined, message: string) =>

@@ -1,0 +1,129 @@
+import { type KafkaConnection, kafkaConnection, kafkaSettings } from "@timespan/broker/kafka-settings";
+import { topicSettings } from "@timespan/broker/topics";
+import { duration, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
+import type { StorageSettings } from "@timespan/store/storage/maintain-storage";
+import { z } from "zod";
+import type { IngestLimits } from "./ingest-loop.ts";
+
+const BYTES_PER_MB = 1_000_000;
+
+/** Every setting of the stream-processor: name, default, limits and meaning. */
+export const settings = z.object({
+  DATABASE_URL: z
+    .string()
+    .describe("PostgreSQL or TimescaleDB, `postgres://user:password@host:port/database`."),
+  DATABASE_POOL_MAX: wholeNumber(6, 2, 100).describe("Most connections to the database."),
+  ...kafkaSettings,
+  ...topicSettings,
+  KAFKA_CONSUMER_GROUP: z.string().default("timespan-stream-processor").describe("Consumer group for logs."),
+  KAFKA_SPAN_CONSUMER_GROUP: z
+    .string()
+    .optional()
+    .describe("Consumer group for spans, where it should not be that of the logs."),
+  KAFKA_SPAN_CLIENT_ID: z.string().optional().describe("Client id of the consumer of that group."),
+  KAFKA_CONCURRENT_PARTITIONS: wholeNumber(3, 1, 1_000).describe(
+    "Partitions that are decoded in turn at once.",
+  ),
+  KAFKA_TOPIC_PARTITIONS: wholeNumber(6, 1, 10_000).describe(
+    "Partitions of a topic that is created at start.",
+  ),
+  BULK_BATCH_SIZE: wholeNumber(5_000, 1, 100_000).describe(
+    "A batch is written when it has this many events.",
+  ),
+  BULK_BATCH_BYTES_MB: wholeNumber(10, 1, 100).describe(
+    "A batch is written when its events have this many megabytes.",
+  ),
+  BULK_FLUSH_INTERVAL_MS: wholeNumber(1_000, 10, 60_000).describe(
+    "A batch is written when its first event has waited this many milliseconds.",
+  ),
+  BULK_MAX_PARALLEL_FLUSHES: wholeNumber(3, 1, 64).describe(
+    "Batches, each of another partition, written at once.",
+  ),
+  INGEST_BUFFER_MB: wholeNumber(64, 1, 16_000).describe(
+    "Partitions pause while events of this many megabytes wait to be written.",
+  ),
+  RETENTION_SPANS: duration("7d").describe("How long spans are kept. Older ones are not accepted."),
+  RETENTION_LOGS: duration("7d").describe("How long logs are kept. Older ones are not accepted."),
+  RETENTION_DEAD_LETTERS: duration("30d").describe("How long dead letters are kept."),
+  CHUNK_INTERVAL: duration("6h").describe(
+    "Time covered by one chunk on TimescaleDB: 6h up to 2,000 rows/s, 1h up to 10,000, 15m at 50,000.",
+  ),
+  HOST: z
+    .string()
+    .default("127.0.0.1")
+    .describe("Address on which health, readiness and metrics are served."),
+  STREAM_PROCESSOR_PORT: port(3002).describe("Port on which they are served."),
+  LOG_LEVEL: z
+    .enum(["debug", "info", "warn", "error"])
+    .default("info")
+    .describe("Least severe line that is logged."),
+});
+
+/** One member of a consumer group and what it reads. */
+export interface GroupConfig {
+  connection: KafkaConnection;
+  groupId: string;
+  signals: readonly ("spans" | "logs")[];
+}
+
+export interface StreamProcessorConfig {
+  database: { url: string; poolMax: number };
+  groups: GroupConfig[];
+  concurrentPartitions: number;
+  topics: { spans: string; logs: string; errors: string };
+  /** Partitions of a created topic; undefined where topics must not be created. */
+  createTopicsWithPartitions: number | undefined;
+  limits: IngestLimits;
+  storage: StorageSettings;
+  http: { hostname: string; port: number };
+  logLevel: string;
+  warnings: string[];
+}
+
+/** @throws {SettingsError} with every problem */
+export function readConfig(env: Record<string, string | undefined> = process.env): StreamProcessorConfig {
+  const given = readSettings(settings, env);
+  const connection = kafkaConnection(given);
+  const spanGroup = given.KAFKA_SPAN_CONSUMER_GROUP ?? given.KAFKA_CONSUMER_GROUP;
+  const apart = spanGroup !== given.KAFKA_CONSUMER_GROUP;
+  return {
+    database: { url: given.DATABASE_URL, poolMax: given.DATABASE_POOL_MAX },
+    groups: apart
+      ? [
+          { connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["logs"] },
+          {
+            connection: { ...connection, clientId: given.KAFKA_SPAN_CLIENT_ID ?? connection.clientId },
+            groupId: spanGroup,
+            signals: ["spans"],
+          },
+        ]
+      : [{ connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["spans", "logs"] }],
+    concurrentPartitions: given.KAFKA_CONCURRENT_PARTITIONS,
+    topics: {
+      spans: given.KAFKA_APM_SPAN_TOPIC,
+      logs: given.KAFKA_APM_LOG_TOPIC,
+      errors: given.KAFKA_APM_LOG_ERROR_TOPIC,
+    },
+    createTopicsWithPartitions: given.KAFKA_ALLOW_AUTO_TOPIC_CREATION
+      ? given.KAFKA_TOPIC_PARTITIONS
+      : undefined,
+    limits: {
+      batchRowsMax: given.BULK_BATCH_SIZE,
+      batchBytesMax: given.BULK_BATCH_BYTES_MB * BYTES_PER_MB,
+      batchAgeMsMax: given.BULK_FLUSH_INTERVAL_MS,
+      parallelWritesMax: given.BULK_MAX_PARALLEL_FLUSHES,
+      bufferedBytesMax: given.INGEST_BUFFER_MB * BYTES_PER_MB,
+      retentionSpansMs: given.RETENTION_SPANS,
+      retentionLogsMs: given.RETENTION_LOGS,
+    },
+    storage: {
+      retentionSpansMs: given.RETENTION_SPANS,
+      retentionLogsMs: given.RETENTION_LOGS,
+      retentionDeadLettersMs: given.RETENTION_DEAD_LETTERS,
+      chunkIntervalMs: given.CHUNK_INTERVAL,
+    },
+    http: { hostname: given.HOST, port: given.STREAM_PROCESSOR_PORT },
+    logLevel: given.LOG_LEVEL,
+    warnings: replacedVariables(env),
+  };
+}

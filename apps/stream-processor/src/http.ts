@@ -1,0 +1,28 @@
+import type { Registry } from "@timespan/runtime/metrics";
+
+/** Health, readiness and metrics of this process, as a plain fetch handler. */
+export function createHttpHandler(
+  notReady: () => string[],
+  registry: Registry,
+): (request: Request) => Promise<Response> {
+  return async (request) => {
+    const { pathname } = new URL(request.url);
+    if (request.method !== "GET") return Response.json({ status: "method not allowed" }, { status: 405 });
+    switch (pathname) {
+      case "/health":
+        return Response.json({ status: "ok" });
+      case "/ready": {
+        const reasons = notReady();
+        const ready = reasons.length === 0;
+        return Response.json(
+          { status: ready ? "ready" : "not ready", reasons },
+          { status: ready ? 200 : 503 },
+        );
+      }
+      case "/metrics":
+        return new Response(await registry.metrics(), { headers: { "content-type": registry.contentType } });
+      default:
+        return Response.json({ status: "not found" }, { status: 404 });
+    }
+  };
+}

@@ -1,0 +1,72 @@
+import { z } from "zod";
+import type { LogRecord } from "../log-record.ts";
+import { SEVERITY_NUMBER } from "../severity.ts";
+import { formatTimestamp } from "../timestamp.ts";
+import { cut, optional } from "./event-fields.ts";
+
+/**
+ * Limits of a forwarded error. A broker takes records of about 1 MB; an error that is larger is still worth seeing,
+ * so its message is cut and its labels are left out. The stored log has them.
+ */
+export const FORWARDED_MESSAGE_CHARACTERS_MAX = 32_768;
+export const FORWARDED_LABELS_CHARACTERS_MAX = 65_536;
+
+/** An ERROR log on its way to the live channel: the log event of the contract with an id. */
+export const errorEvent = z.object({
+  type: z.literal("log"),
+  /** Equal for every delivery of the same log, so that readers can drop repeats. */
+  event_id: z.string().min(1),
+  timestamp: z.string(),
+  service_name: z.string(),
+  environment: z.string(),
+  level: z.literal("ERROR"),
+  message: z.string(),
+  trace_id: optional(z.string()),
+  span_id: optional(z.string()),
+  labels: optional(z.record(z.string(), z.unknown())),
+});
+
+export type ErrorEvent = z.infer<typeof errorEvent>;
+
+export function isError(log: LogRecord): boolean {
+  return log.severityNumber >= SEVERITY_NUMBER.ERROR;
+}
+
+/** The id of the log that stands at `index` in the record at `offset` of the partition named by `sourceId`. */
+export function errorEventId(sourceId: number, offset: number, index: number): string {
+  return `${sourceId}-${offset}-${index}`;
+}
+
+/** The JSON that is forwarded for `log`. */
+export function encodeErrorEvent(log: LogRecord, eventId: string): string {
+  const truncated: string[] = [];
+  const message = cut(log.body, FORWARDED_MESSAGE_CHARACTERS_MAX, "message", truncated);
+  const fits = log.attributesJson.length <= FORWARDED_LABELS_CHARACTERS_MAX;
+  if (!fits) truncated.push("labels");
+  const labels: Record<string, unknown> = fits ? JSON.parse(log.attributesJson) : {};
+  if (truncated.length > 0) labels["timespan.truncated"] = truncated;
+  const event: ErrorEvent = {
+    type: "log",
+    event_id: eventId,
+    timestamp: formatTimestamp(log.timeUs),
+    service_name: log.serviceName,
+    environment: log.environment,
+    level: "ERROR",
+    message,
+    trace_id: log.traceId ?? undefined,
+    span_id: log.spanId ?? undefined,
+    labels,
+  };
+  return JSON.stringify(event);
+}
+
+/** The event in a forwarded record, or `undefined` where somebody else wrote something else there. */
+export function decodeErrorEvent(value: Uint8Array | null): ErrorEvent | undefined {
+  if (value === null) return undefined;
+  try {
+    const result = errorEvent.safeParse(JSON.parse(Buffer.from(value).toString("utf8")));
+    return result.success ? result.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
