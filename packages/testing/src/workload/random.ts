@@ -16,7 +16,7 @@ const TAIL_EXPONENT = 0.7;
 /**
  * sfc32 of Chris Doty-Humphrey's PractRand (public domain). Its state is 128 bits and a step is reversible, so
  * different seeds never share a state: ids drawn from it do not collide as they would with a 32-bit generator.
- * Each seed is a number of up to 53 bits, of which the first two may be wider than 32 bits.
+ * `first` and `second` are whole numbers of up to 53 bits, `stream` of up to 32.
  */
 export function createRandom(first: number, second: number, stream = 0): Random {
   const HIGH = 0x1_0000_0000;
