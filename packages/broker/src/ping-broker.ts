@@ -1,4 +1,8 @@
-import { Kafka, logLevel } from "kafkajs";
+import { Kafka, logLevel, type SASLOptions } from "kafkajs";
+import type { KafkaConnection } from "./kafka-settings.ts";
+
+/** What a broker asks of its clients, beside its address. */
+export type BrokerSecurity = Pick<KafkaConnection, "ssl" | "sasl">;
 
 const PING_TIMEOUT_MS = 5_000;
 
@@ -6,10 +10,15 @@ const PING_TIMEOUT_MS = 5_000;
  * Asks a broker for its cluster once, with no retries.
  * @throws kafkajs' error when nothing answers or the broker is not ready to answer
  */
-export async function pingBroker(brokers: readonly string[]): Promise<{ brokerCount: number }> {
+export async function pingBroker(
+  brokers: readonly string[],
+  { ssl, sasl }: BrokerSecurity = {},
+): Promise<{ brokerCount: number }> {
   const kafka = new Kafka({
     brokers: [...brokers],
     clientId: "timespan-ping",
+    ...(ssl && { ssl }),
+    ...(sasl && { sasl: sasl as SASLOptions }),
     connectionTimeout: PING_TIMEOUT_MS,
     requestTimeout: PING_TIMEOUT_MS,
     retry: { retries: 0 },

@@ -311,7 +311,7 @@ async function endEarlierPostmaster(
   if (!Number.isInteger(pid) || pid <= 0) return;
   if (processCommand(pid)?.includes(dataDir)) {
     report(`Stopping postgres (process ${pid}), left running in ${dataDir}.`);
-    await stopByPid({ name: "postgres", pid, stopSignal: "SIGINT" }, clock);
+    await stopByPid({ name: "postgres", pid, stopSignal: "SIGINT" }, { clock });
   }
   rmSync(path, { force: true });
 }

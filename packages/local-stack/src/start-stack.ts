@@ -11,7 +11,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { isAbsolute } from "node:path";
-import { pingBroker } from "@timespan/broker/ping-broker";
+import { type BrokerSecurity, pingBroker } from "@timespan/broker/ping-broker";
 import { pingCache } from "@timespan/cache/ping-cache";
 import { type Clock, systemClock } from "@timespan/runtime/clock";
 import type { Environment } from "@timespan/runtime/settings";
@@ -20,7 +20,7 @@ import { requireDiskSpace } from "./disk-space.ts";
 import { createDockerStack, type DockerStack, dockerAnswers } from "./docker.ts";
 import { findEmbeddedPostgres } from "./find-embedded-postgres.ts";
 import { findTimescaledb } from "./find-timescaledb.ts";
-import { LOOPBACK, type PortChoice } from "./free-port.ts";
+import { choosePort, LOOPBACK, type PortChoice } from "./free-port.ts";
 import { holdHome } from "./home.ts";
 import { createKafka } from "./kafka.ts";
 import { foreignServer, type Server, type ServerName } from "./local-server.ts";
@@ -57,8 +57,12 @@ export interface StackOptions {
   given?: {
     databaseUrl?: string | undefined;
     kafkaBrokers?: readonly string[] | undefined;
+    /** How to reach {@link kafkaBrokers} when they want TLS or a login. */
+    kafkaSecurity?: BrokerSecurity | undefined;
     redis?: RedisAddress | undefined;
   };
+  /** Ports that the processes around this stack will listen on: a taken one is better known before the start. */
+  appPorts?: readonly { name: string; port: number; variable: string }[];
   /** "best" (default): Docker, else an installed TimescaleDB, else embedded. The others are for tests. */
   database?: "best" | "installed-timescaledb" | "embedded";
   /** "auto" (default) uses a Docker engine that answers, for the services of `composeFile`. */
@@ -176,7 +180,9 @@ async function planServers(options: StackOptions, clock: Clock) {
     planPostgres(options, docker, clock),
     planKafka(options, docker, clock),
     planRedis(options, docker, clock),
+    ...(options.appPorts ?? []).map(({ name, port, variable }) => choosePort(port, name, variable)),
   ]);
+  throwFirstReason(results);
   const [postgres, kafka, redis] = results;
   if (postgres.status === "rejected" || kafka.status === "rejected" || redis.status === "rejected") {
     throw firstReason(results);
@@ -258,7 +264,7 @@ async function planKafka(
   const { home, environment, given, progress = () => {} } = options;
   if (given?.kafkaBrokers !== undefined) {
     const address = given.kafkaBrokers;
-    await pingGiven("KAFKA_BROKERS", address.join(","), () => pingBroker(address));
+    await pingGiven("KAFKA_BROKERS", address.join(","), () => pingBroker(address, given.kafkaSecurity));
     const choice = `Kafka: ${address.join(",")}, because KAFKA_BROKERS is set.`;
     return { server: foreignServer("kafka", choice), address };
   }

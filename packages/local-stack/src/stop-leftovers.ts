@@ -37,7 +37,7 @@ export async function stopLeftovers(
       report(
         `Stopping ${record.name} (process ${record.pid}), left running by an earlier stack of this home.`,
       );
-      await stopByPid(record, clock);
+      await stopByPid(record, { clock });
       stopped.push(record.name);
     }
     removePidFile(path);
@@ -46,11 +46,14 @@ export async function stopLeftovers(
 }
 
 /** Stops a process that is not our child; resolves when it is gone, or when even SIGKILL did not help. */
-export async function stopByPid(record: PidRecord, clock: Clock = systemClock): Promise<void> {
+export async function stopByPid(
+  record: PidRecord,
+  { graceMs = GRACE_MS, clock = systemClock }: { graceMs?: number; clock?: Clock } = {},
+): Promise<void> {
   const identity = processIdentity(record.pid);
   const gone = () => identity === undefined || processIdentity(record.pid) !== identity;
   for (const [signal, timeoutMs] of [
-    [record.stopSignal, GRACE_MS],
+    [record.stopSignal, graceMs],
     ["SIGKILL", KILL_TIMEOUT_MS],
   ] as const) {
     if (gone()) return;

@@ -1,0 +1,94 @@
+import { StackError } from "@timespan/local-stack/stack-error";
+import { SettingsError } from "@timespan/runtime/settings";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { addressLines, commandLines } from "./announce.ts";
+import { down } from "./commands/down.ts";
+import { migrate } from "./commands/migrate.ts";
+import { sample } from "./commands/sample.ts";
+import { up } from "./commands/up.ts";
+import { BACKGROUND_OPTION, backgroundProgress, tellParent, upDetached } from "./commands/up-detached.ts";
+import { readConfig } from "./config.ts";
+import { createProgressLine } from "./progress-line.ts";
+
+const progress = createProgressLine(process.stdout);
+
+const program = new Command("timespan").description(
+  "An APM you query with SQL: Kafka to TimescaleDB, a query API, and live errors.",
+);
+
+program
+  .command("up")
+  .description("find or start Postgres, Kafka and Redis, migrate, and run the three apps until Ctrl-C")
+  .option("--detach", "return when everything is ready; `down` stops it")
+  .addOption(new Option(BACKGROUND_OPTION).hideHelp())
+  .action(async (options: { detach?: boolean; background?: boolean }) => {
+    const config = readConfig();
+    if (options.detach) return upDetached(config, progress);
+    const shown = options.background ? backgroundProgress(progress) : progress;
+    await up(config, {
+      progress: shown,
+      onReady(stack) {
+        for (const line of addressLines(config, stack)) shown.report(line);
+        if (options.background) tellParent({ ready: true });
+        else shown.report("\nCtrl-C stops everything.");
+      },
+    });
+  });
+
+program
+  .command("demo")
+  .description("`up`, with the steady traffic of a small shop")
+  .option("--rate <n>", "traces per second", positiveNumber)
+  .action(async (options: { rate?: number }) => {
+    const config = readConfig();
+    await up(config, {
+      progress,
+      traffic: {
+        app: { name: "demo-traffic", main: "apps/timespan/src/demo/main.ts" },
+        environment: options.rate === undefined ? {} : { DEMO_TRACES_PER_SECOND: String(options.rate) },
+      },
+      onReady(stack) {
+        const lines = [...addressLines(config, stack), ...commandLines(config, stack)];
+        for (const line of lines) progress.report(line);
+        progress.report("\nTraffic is flowing. Ctrl-C stops everything.");
+      },
+    });
+  });
+
+program
+  .command("down")
+  .description("stop the stack of this TIMESPAN_HOME")
+  .action(() => down(readConfig(), progress));
+
+program
+  .command("migrate")
+  .description("bring the schema of DATABASE_URL, or of the running stack, up to date")
+  .action(() => migrate(readConfig(), progress));
+
+program
+  .command("sample")
+  .description("send one event to Kafka")
+  .addArgument(new Argument("<kind>").choices(["log", "span"]))
+  .action((kind: "log" | "span") => sample(kind, readConfig(), progress));
+
+try {
+  await program.parseAsync();
+  process.exit(0);
+} catch (error) {
+  progress.clear();
+  if (error instanceof StackError) {
+    tellParent({ failed: { what: error.what, remedy: error.remedy } });
+    console.error(`\n${error.what}\n→ ${error.remedy.replaceAll("\n", "\n→ ")}`);
+  } else if (error instanceof SettingsError) {
+    console.error(error.message);
+  } else {
+    console.error(error);
+  }
+  process.exit(1);
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError("must be a number above 0");
+}
