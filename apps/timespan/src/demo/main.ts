@@ -8,9 +8,9 @@ const lifecycle = new Lifecycle(log);
 lifecycle.stopOnSignals();
 
 try {
-  const { kafkaBrokers } = readDemoConfig();
+  const config = readDemoConfig();
   const stop = new AbortController();
-  const traffic = runTraffic({ kafkaBrokers, signal: stop.signal, log });
+  const traffic = runTraffic({ ...config, signal: stop.signal, log });
   lifecycle.onStop("traffic", () => {
     stop.abort();
     return traffic;
