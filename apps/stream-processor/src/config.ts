@@ -24,9 +24,6 @@ export const settings = z.object({
   KAFKA_CONCURRENT_PARTITIONS: wholeNumber(3, 1, 1_000).describe(
     "Partitions that are decoded in turn at once.",
   ),
-  KAFKA_TOPIC_PARTITIONS: wholeNumber(6, 1, 10_000).describe(
-    "Partitions of a topic that is created at start.",
-  ),
   BULK_BATCH_SIZE: wholeNumber(5_000, 1, 100_000).describe(
     "A batch is written when it has this many events.",
   ),

@@ -1,4 +1,4 @@
-import type { Kafka } from "kafkajs";
+import { type Kafka, Partitioners } from "kafkajs";
 
 export interface OutgoingRecord {
   /** Records of one key keep their order. */
@@ -17,7 +17,10 @@ export interface RecordProducer {
 
 /** A connected producer. @throws kafkajs' error where no broker answers */
 export async function createProducer(kafka: Kafka): Promise<RecordProducer> {
-  const producer = kafka.producer({ allowAutoTopicCreation: false });
+  const producer = kafka.producer({
+    allowAutoTopicCreation: false,
+    createPartitioner: Partitioners.DefaultPartitioner,
+  });
   await producer.connect();
   return {
     async send(topic, records) {

@@ -1,3 +1,4 @@
+import { wholeNumber } from "@timespan/runtime/settings";
 import { z } from "zod";
 
 const topicName = (fallback: string) =>
@@ -12,5 +13,8 @@ export const topicSettings = {
   KAFKA_APM_SPAN_TOPIC: topicName("apm.spans").describe("Topic of span events."),
   KAFKA_APM_LOG_ERROR_TOPIC: topicName("apm.logs.error").describe(
     "Topic to which every ERROR log is forwarded for the live channel.",
+  ),
+  KAFKA_TOPIC_PARTITIONS: wholeNumber(6, 1, 10_000).describe(
+    "Partitions of a topic that is created at start.",
   ),
 };

@@ -9,7 +9,8 @@ export type Role = "timespan_writer" | "timespan_reader";
 
 export interface DatabaseOptions {
   url: string;
-  role: Role;
+  /** Absent for the work of a person or a test, which keep the rights of the URL's user. */
+  role?: Role;
   /** Shown in `pg_stat_activity`. */
   applicationName: string;
   /** Most connections at once. */
@@ -32,7 +33,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     connection: {
       application_name: options.applicationName,
       // Not `SET ROLE` after connecting: a connection that is not yet in its role must not be usable.
-      role: options.role,
+      ...(options.role === undefined ? {} : { role: options.role }),
       timezone: "UTC",
       statement_timeout: options.statementTimeoutMs,
       // A stopped client must not hold its locks: ten seconds after its last word the server drops its transaction.
