@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type RunningProcess, startProcess } from "@timespan/local-stack/start-process";
 import { pidFilesDir } from "@timespan/local-stack/stop-leftovers";
 import type { Environment } from "@timespan/runtime/settings";
@@ -71,7 +71,7 @@ export function appPart(app: App, home: string, environment: Environment): Part 
       running = await startProcess({
         name: app.name,
         command: process.execPath,
-        args: [join(REPOSITORY, app.main)],
+        args: [resolve(REPOSITORY, app.main)],
         environment,
         cwd: REPOSITORY,
         logFile: appLogFile(home, app.name),

@@ -29,9 +29,9 @@ export const settings = z.object({
     .string()
     .optional()
     .describe("A Redis that runs already; otherwise one is started if installed."),
-  REDIS_PORT: port(REDIS_PORT_LOCAL)
-    .optional()
-    .describe("Of REDIS_HOST (6379), or of the Redis that is started (6380)."),
+  REDIS_PORT: port(REDIS_PORT_LOCAL).describe(
+    "Of the Redis that is started; where `REDIS_HOST` is set, its port, 6379 by default.",
+  ),
   POSTGRES_PORT: port(5433).describe("Of the PostgreSQL that is started."),
   KAFKA_PORT: port(9092).describe("Of the Kafka that is started."),
   PORT: port(3001).describe("Of the query API."),
@@ -73,6 +73,7 @@ export interface Config {
  */
 export function readConfig(environment: Environment = process.env): Config {
   const given = readSettings(settings, environment);
+  const redisPortSet = (environment.REDIS_PORT ?? "").trim() !== "";
   const kafkaGiven = given.KAFKA_BROKERS.length > 0 || given.KAFKA_BROKERS_LOCAL.length > 0;
   return {
     home: resolve(given.TIMESPAN_HOME),
@@ -82,12 +83,12 @@ export function readConfig(environment: Environment = process.env): Config {
       redis:
         given.REDIS_HOST === undefined
           ? undefined
-          : { host: given.REDIS_HOST, port: given.REDIS_PORT ?? REDIS_PORT_GIVEN },
+          : { host: given.REDIS_HOST, port: redisPortSet ? given.REDIS_PORT : REDIS_PORT_GIVEN },
     },
     ports: {
       postgres: given.POSTGRES_PORT,
       kafka: given.KAFKA_PORT,
-      redis: given.REDIS_PORT ?? REDIS_PORT_LOCAL,
+      redis: given.REDIS_PORT,
     },
     host: given.HOST,
     appPorts: {
