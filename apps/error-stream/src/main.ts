@@ -41,6 +41,7 @@ async function run(config: ErrorStreamConfig): Promise<void> {
       const consumer = createConsumer(kafka, {
         // Every instance serves every error, so none may share a group with another.
         groupId: `${config.groupId}-${crypto.randomUUID()}`,
+        ownGroup: true,
         topics: [config.topic],
         concurrentPartitions: 1,
       });

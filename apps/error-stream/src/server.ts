@@ -51,8 +51,8 @@ export function serveHub(
       maxPayloadLength: CLIENT_FRAME_BYTES_MAX,
       idleTimeout: IDLE_SECONDS_MAX,
       sendPings: true,
-      // The hub keeps a client's buffer below its own limit; this one must never be reached.
-      backpressureLimit: Number.MAX_SAFE_INTEGER,
+      // The largest there is: the hub keeps a client far below it, and says so when it drops something.
+      backpressureLimit: 2 ** 31 - 1,
       open(socket) {
         const client = clientOf(socket);
         socket.data.client = client;

@@ -52,6 +52,8 @@ export interface ConsumerOptions {
   topics: readonly string[];
   /** How many partitions kafkajs hands over at once. */
   concurrentPartitions: number;
+  /** The group is this process's own: it is deleted when the consumer stops. */
+  ownGroup?: boolean;
   /** A member that says nothing for longer loses its partitions. */
   sessionTimeoutMs?: number;
 }
@@ -122,6 +124,8 @@ export function createConsumer(kafka: Kafka, options: ConsumerOptions): RecordCo
     },
     async stop() {
       await consumer.disconnect();
+      // A group left behind would stand in Kafka's lists for a week.
+      if (options.ownGroup) await admin.deleteGroups([options.groupId]).catch(() => {});
       await admin.disconnect();
     },
   };
