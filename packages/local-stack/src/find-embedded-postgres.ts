@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Environment } from "@timespan/runtime/settings";
-import { askProgram } from "./find-program.ts";
+import { askProgram } from "./ask-program.ts";
 import { type PostgresBinaries, parsePostgresVersion } from "./postgres-binaries.ts";
 import { StackError } from "./stack-error.ts";
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Environment } from "@timespan/runtime/settings";
-import { askProgram, findProgram, isProgram } from "./find-program.ts";
+import { askProgram } from "./ask-program.ts";
+import { findProgram, isProgram } from "./find-program.ts";
 import { StackError } from "./stack-error.ts";
 
 /** What Kafka 4 needs. */

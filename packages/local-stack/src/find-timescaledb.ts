@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Environment } from "@timespan/runtime/settings";
-import { askProgram, findProgram, isProgram } from "./find-program.ts";
+import { askProgram } from "./ask-program.ts";
+import { findProgram, isProgram } from "./find-program.ts";
 import { type PostgresBinaries, parsePostgresVersion } from "./postgres-binaries.ts";
 import { StackError } from "./stack-error.ts";
 

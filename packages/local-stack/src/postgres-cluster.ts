@@ -14,8 +14,8 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "@timespan/runtime/clock";
 import type { Environment } from "@timespan/runtime/settings";
 import { pingDatabase } from "@timespan/store/ping-database";
+import { askProgram } from "./ask-program.ts";
 import { diskFull } from "./disk-space.ts";
-import { askProgram } from "./find-program.ts";
 import { choosePort, LOOPBACK, type PortChoice, portTaken } from "./free-port.ts";
 import { homeHash } from "./home.ts";
 import { LocalServer } from "./local-server.ts";
@@ -23,7 +23,7 @@ import type { PostgresBinaries } from "./postgres-binaries.ts";
 import { postgresSettings } from "./postgres-settings.ts";
 import { choosePostgresUser, placesWithinReach, type SystemUser } from "./postgres-user.ts";
 import { processCommand } from "./process-identity.ts";
-import { StackError } from "./stack-error.ts";
+import { StackError, StackStartAborted } from "./stack-error.ts";
 import { startProcess } from "./start-process.ts";
 import { pidFilesDir, stopByPid } from "./stop-leftovers.ts";
 
@@ -97,13 +97,14 @@ export async function createPostgresCluster(
       choice: `Database: ${title(binaries)} on port ${port}, ${options.why}`,
       logFile,
       readyTimeoutMs: READY_TIMEOUT_MS,
-      async launch() {
+      async launch(signal) {
         if (!existsSync(place.dataDir)) {
           options.progress(`Creating a PostgreSQL ${binaries.major} cluster in ${place.dataDir}`);
           await createCluster(place, password);
         }
         await endEarlierPostmaster(place.dataDir, report, clock);
         await writeSettings(place, port);
+        if (signal?.aborted) throw new StackStartAborted();
         return startProcess(
           {
             name: "postgres",

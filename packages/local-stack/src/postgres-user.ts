@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Environment } from "@timespan/runtime/settings";
-import { askProgram, findProgram } from "./find-program.ts";
+import { askProgram } from "./ask-program.ts";
+import { findProgram } from "./find-program.ts";
 import type { PostgresBinaries } from "./postgres-binaries.ts";
 import { StackError } from "./stack-error.ts";
 
@@ -87,19 +88,16 @@ export async function placesWithinReach(
   const homeReachable = await canEnter(home, user);
   const clusterParent = homeReachable ? home : join(SYSTEM_STATE_DIR, homeHash);
   if (!homeReachable) mkdirSync(clusterParent, { recursive: true, mode: 0o755 });
-  const moved = [homeReachable ? undefined : "data", binariesReachable ? undefined : "binaries"].filter(
-    Boolean,
-  );
-  return {
-    binaries: binariesReachable ? binaries : await copyBinaries(binaries, environment),
-    clusterParent,
-    notice:
-      moved.length === 0
-        ? undefined
-        : `Postgres runs as user ${user.name}, who may not enter ${home}: its ${moved.join(" and ")} are kept in ${
-            homeReachable ? SYSTEM_STATE_DIR : clusterParent
-          }.`,
-  };
+  const usable = binariesReachable ? binaries : await copyBinaries(binaries, environment);
+  const sentences: string[] = [];
+  if (!homeReachable) {
+    sentences.push(
+      `Postgres runs as user ${user.name}, who may not enter ${home}: its data lies in ${clusterParent}.`,
+    );
+  }
+  if (!binariesReachable)
+    sentences.push(`For user ${user.name}, PostgreSQL was copied to ${dirname(usable.binDir)}.`);
+  return { binaries: usable, clusterParent, notice: sentences.length > 0 ? sentences.join(" ") : undefined };
 }
 
 /** Copies the binaries once per version; put in place by a rename, so that a broken copy is never used. */

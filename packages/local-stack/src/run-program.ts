@@ -25,7 +25,12 @@ export function runProgram(
   const tick = () => onTick(clock.nowMs() - startedMs, output);
   tick();
   return new Promise((resolve) => {
-    const child = spawn(command, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    // A session of its own, as everything we start has: Ctrl-C comes to us, and `signal` is how we pass it on.
+    const child = spawn(command, args, {
+      env: environment,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const stopTicking = clock.every(TICK_INTERVAL_MS, tick);
     const settled = new AbortController();
     const end = () => child.kill("SIGKILL");

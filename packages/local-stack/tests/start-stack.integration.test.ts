@@ -341,7 +341,7 @@ describe("as root", () => {
         await migrate({ databaseUrl: first.databaseUrl });
         await first.stop();
         expect(options.lines[0]).toMatch(
-          /^Postgres runs as user \w+, who may not enter .*: its data .*kept in \/var\/lib\/timespan/,
+          /^Postgres runs as user \w+, who may not enter .*: its data lies in \/var\/lib\/timespan/,
         );
         expect(readdirSync(options.home).filter((file) => /^postgres-\d+-\w+$/.test(file))).toEqual([]);
         const second = await startStack(options);

@@ -75,6 +75,7 @@ export async function up(config: Config, options: UpOptions): Promise<void> {
     for (const stop of stops.toReversed()) await stop();
     removeEnvFile(config.home);
     progress.clear();
+    if (signal.aborted) progress.report("Stopped.");
   }
 }
 
