@@ -1,0 +1,57 @@
+import { list, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
+import { z } from "zod";
+
+/** An origin as browsers send it: scheme, host and port, nothing behind. */
+function isOrigin(text: string): boolean {
+  return text === "*" || (URL.canParse(text) && new URL(text).origin === text);
+}
+
+/** Every setting of the query-api: name, default, limits and meaning. */
+export const settings = z.object({
+  HOST: z.string().default("127.0.0.1").describe("Address to listen on."),
+  PORT: port(3001).describe("Port to listen on."),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "must be a URL such as postgres://user:password@host:5432/database")
+    .describe("Where the database is, of a user that may act as timespan_reader."),
+  DATABASE_POOL_MAX: wholeNumber(10, 1, 1_000).describe("Most connections to the database at once."),
+  QUERY_TIMEOUT_MS: wholeNumber(15_000, 100, 600_000).describe(
+    "Milliseconds that one statement may take before the database cancels it.",
+  ),
+  CORS_ALLOWED_ORIGINS: list()
+    .refine((origins) => origins.every(isOrigin), "must be origins such as https://apm.example.org, or *")
+    .describe("Origins of web pages that may read the API, comma-separated; `*` for any. None when not set."),
+  INGEST_LAG_MAX_SECONDS: wholeNumber(60, 1, 86_400).describe(
+    "Seconds that stored data may be behind Kafka before /ready says so.",
+  ),
+  LOG_LEVEL: z
+    .enum(["debug", "info", "warn", "error"])
+    .default("info")
+    .describe("Least severe line that is logged."),
+});
+
+export interface QueryApiConfig {
+  http: { hostname: string; port: number };
+  databaseUrl: string;
+  databasePoolMax: number;
+  queryTimeoutMs: number;
+  corsAllowedOrigins: readonly string[];
+  ingestLagMaxSeconds: number;
+  logLevel: string;
+  warnings: string[];
+}
+
+/** @throws {SettingsError} with every problem */
+export function readConfig(env: Record<string, string | undefined> = process.env): QueryApiConfig {
+  const given = readSettings(settings, env);
+  return {
+    http: { hostname: given.HOST, port: given.PORT },
+    databaseUrl: given.DATABASE_URL,
+    databasePoolMax: given.DATABASE_POOL_MAX,
+    queryTimeoutMs: given.QUERY_TIMEOUT_MS,
+    corsAllowedOrigins: given.CORS_ALLOWED_ORIGINS,
+    ingestLagMaxSeconds: given.INGEST_LAG_MAX_SECONDS,
+    logLevel: given.LOG_LEVEL,
+    warnings: replacedVariables(env),
+  };
+}

@@ -1,0 +1,56 @@
+import { systemClock } from "@timespan/runtime/clock";
+import { Lifecycle } from "@timespan/runtime/lifecycle";
+import { createLogger } from "@timespan/runtime/logger";
+import { createRegistry } from "@timespan/runtime/metrics";
+import { closeDatabase, openDatabase } from "@timespan/store/database";
+import { createApp } from "./app.ts";
+import { readConfig } from "./config.ts";
+import { problemResponse } from "./problem.ts";
+
+/** Bun's longest; its default of ten seconds would cut connections whose query is still running. */
+const IDLE_TIMEOUT_SECONDS = 255;
+/** Every route is a GET: a body is nothing we read. */
+const REQUEST_BODY_BYTES_MAX = 1_024;
+
+const config = readConfig();
+const logger = createLogger("query-api", config.logLevel);
+const lifecycle = new Lifecycle(logger);
+lifecycle.stopOnSignals();
+for (const warning of config.warnings) logger.warn(warning);
+
+try {
+  const database = openDatabase({
+    url: config.databaseUrl,
+    role: "timespan_reader",
+    applicationName: "timespan-query-api",
+    poolMax: config.databasePoolMax,
+    statementTimeoutMs: config.queryTimeoutMs,
+  });
+  lifecycle.onStop("database", () => closeDatabase(database));
+
+  const app = createApp({
+    database,
+    clock: systemClock,
+    logger,
+    registry: createRegistry("query-api"),
+    queryTimeoutMs: config.queryTimeoutMs,
+    corsAllowedOrigins: config.corsAllowedOrigins,
+    ingestLagMaxSeconds: config.ingestLagMaxSeconds,
+  });
+  const server = Bun.serve({
+    ...config.http,
+    idleTimeout: IDLE_TIMEOUT_SECONDS,
+    maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
+    development: false,
+    fetch: app.fetch,
+    error(err) {
+      logger.error({ err }, "a request failed outside the app");
+      return problemResponse("internal_error", "Something went wrong here. It was logged.");
+    },
+  });
+  // Takes no new connection, and resolves once the requests under way are answered.
+  lifecycle.onStop("http server", () => server.stop());
+  logger.info({ url: server.url.href }, "query-api started");
+} catch (err) {
+  lifecycle.failWith(err);
+}

@@ -1,0 +1,83 @@
+import type { Clock } from "@timespan/runtime/clock";
+import type { Database } from "@timespan/store/database";
+import { listSpans } from "@timespan/store/spans/list-spans";
+import type { SpanList } from "@timespan/telemetry/api/list-answer";
+import { SPAN_SORTS } from "@timespan/telemetry/api/span-item";
+import { environmentName } from "@timespan/telemetry/environment-name";
+import { SPAN_KIND_NAMES } from "@timespan/telemetry/span-kind";
+import { STATUS_CODE_NAMES } from "@timespan/telemetry/status-code";
+import { DURATION_MS_MAX } from "@timespan/telemetry/wire/decode-span-event";
+import { SPAN_NAME_CHARACTERS_MAX, spanId, traceId, word } from "@timespan/telemetry/wire/event-fields";
+import type { Handler } from "hono";
+import { z } from "zod";
+import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
+import { oneOf, text } from "../parameters.ts";
+import { invalidParameters } from "../problem.ts";
+
+const SPANS_SIZE_MAX = 1_000;
+
+const durationMs = z
+  .string()
+  .regex(/^\d{1,12}(\.\d{1,12})?$/, "must be milliseconds, such as 250 or 0.5")
+  .transform(Number)
+  .pipe(z.number().max(DURATION_MS_MAX, `must be at most ${DURATION_MS_MAX}`));
+
+export const spanParameters = z.object({
+  service_name: text().optional(),
+  environment: text().transform(environmentName).optional().describe("prod, dev and stage are spelled out."),
+  name: text(SPAN_NAME_CHARACTERS_MAX).optional().describe("Name of the operation, exactly."),
+  kind: word(SPAN_KIND_NAMES).optional(),
+  status: word(STATUS_CODE_NAMES).optional(),
+  min_duration_ms: durationMs.optional().describe("Shortest duration, included, in milliseconds."),
+  max_duration_ms: durationMs.optional().describe("Longest duration, included, in milliseconds."),
+  trace_id: traceId.optional(),
+  parent_span_id: spanId.optional(),
+  ...listParameters(SPANS_SIZE_MAX),
+  sort: oneOf(SPAN_SORTS)
+    .optional()
+    .transform((sort) => sort ?? "start_time_desc"),
+});
+
+const definition: ListDefinition<typeof spanParameters> = {
+  name: "spans",
+  schema: spanParameters,
+  check: ({ min_duration_ms: min, max_duration_ms: max }) =>
+    min !== undefined && max !== undefined && min > max
+      ? [{ name: "min_duration_ms", reason: "must not be above max_duration_ms" }]
+      : [],
+};
+
+/** `GET /query/spans`: spans by any of their fields, newest first unless asked otherwise. */
+export const spansRoute =
+  ({ database, clock }: { database: Database; clock: Clock }): Handler =>
+  async (c) => {
+    const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs());
+    if (!read.ok) return invalidParameters(read.problems);
+    const { parameters, labels, range, page } = read.request;
+    const { min_duration_ms: min, max_duration_ms: max } = parameters;
+    const found = await listSpans(
+      database,
+      {
+        range,
+        serviceName: parameters.service_name,
+        environment: parameters.environment,
+        name: parameters.name,
+        kind: parameters.kind,
+        status: parameters.status,
+        minDurationUs: min === undefined ? undefined : Math.ceil(round3(min * 1_000)),
+        maxDurationUs: max === undefined ? undefined : Math.floor(round3(max * 1_000)),
+        traceId: parameters.trace_id,
+        parentSpanId: parameters.parent_span_id,
+        labels,
+      },
+      parameters.sort,
+      page,
+    );
+    const answer: SpanList = listAnswer(read.request, found);
+    return c.json(answer);
+  };
+
+/** 1.001 × 1000 is 1000.9999999999999: what is closer than a nanosecond is meant to be the same. */
+function round3(us: number): number {
+  return Math.round(us * 1_000) / 1_000;
+}

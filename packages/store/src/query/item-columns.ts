@@ -1,0 +1,36 @@
+import type { Database } from "../database.ts";
+import type { Fragment } from "./filters.ts";
+
+/** The columns of `SpanItem`, from `timespan.spans`. */
+export function spanItemColumns(database: Database): Fragment {
+  return database`
+  to_char(start_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+  replace(trace_id::text, '-', '') AS trace_id,
+  lpad(to_hex(span_id), 16, '0') AS span_id,
+  lpad(to_hex(parent_span_id), 16, '0') AS parent_span_id,
+  span_name AS name,
+  CASE span_kind
+    WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT' WHEN 4 THEN 'PRODUCER' WHEN 5 THEN 'CONSUMER'
+  END AS kind,
+  duration_us / 1000.0::double precision AS duration_ms,
+  CASE status_code WHEN 0 THEN 'UNSET' WHEN 1 THEN 'OK' WHEN 2 THEN 'ERROR' END AS status,
+  service_name,
+  environment,
+  http_method,
+  http_path,
+  http_status_code,
+  attributes AS labels`;
+}
+
+/** The columns of `LogItem`, from `timespan.log_records`. */
+export function logItemColumns(database: Database): Fragment {
+  return database`
+  to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+  severity_text AS level,
+  body AS message,
+  service_name,
+  environment,
+  replace(trace_id::text, '-', '') AS trace_id,
+  lpad(to_hex(span_id), 16, '0') AS span_id,
+  attributes AS labels`;
+}

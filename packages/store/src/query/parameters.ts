@@ -1,0 +1,18 @@
+import { formatTimestamp, type TimeUs } from "@timespan/telemetry/timestamp";
+import type { Database } from "../database.ts";
+import type { Fragment } from "./filters.ts";
+
+/** A time as a parameter. By way of text: the driver would turn a `timestamptz` into a Date and drop microseconds. */
+export function timeParameter(database: Database, timeUs: TimeUs): Fragment {
+  return database`${formatTimestamp(timeUs)}::text::timestamptz`;
+}
+
+/** A span id, given as 16 hex digits, as the signed integer that rows hold. */
+export function spanIdParameter(database: Database, spanId: string): Fragment {
+  return database`${BigInt.asIntN(64, BigInt(`0x${spanId}`)).toString()}::bigint`;
+}
+
+/** `text` with the wildcards of LIKE taken literally. */
+export function escapeLike(text: string): string {
+  return text.replace(/[\\%_]/g, "\\$&");
+}

@@ -1,0 +1,121 @@
+import type { LogItem } from "@timespan/telemetry/api/log-item";
+import type { SpanItem } from "@timespan/telemetry/api/span-item";
+import type { TraceAnswer } from "@timespan/telemetry/api/trace-answer";
+import type { Database } from "../database.ts";
+import { given, where } from "../query/filters.ts";
+import { logItemColumns, spanItemColumns } from "../query/item-columns.ts";
+import { summarizeTrace } from "./summarize-trace.ts";
+
+/** A trace beyond these is cut, and says so: no screen shows more, and some programs never end their traces. */
+export const TRACE_SPANS_MAX = 10_000;
+export const TRACE_LOGS_MAX = 10_000;
+
+/** Which part of the trace to show. Its summary is of the whole. */
+export interface TraceFilter {
+  serviceName?: string | undefined;
+  environment?: string | undefined;
+}
+
+/**
+ * The trace `traceId` (32 hex digits): its spans and logs, oldest first. A span that a producer sent more than once
+ * is shown once; two spans of one id that differ are two. `undefined` where nothing of the trace is stored.
+ * @throws the driver's error where the database is away or a statement ran into its limit
+ */
+export async function findTrace(
+  database: Database,
+  traceId: string,
+  filter: TraceFilter = {},
+): Promise<TraceAnswer | undefined> {
+  const location = await locateTrace(database, traceId);
+  if (location === undefined) return undefined;
+  const isFiltered = filter.serviceName !== undefined || filter.environment !== undefined;
+  const [whole, shown, logs] = await Promise.all([
+    readSpans(database, traceId, location, {}),
+    isFiltered ? readSpans(database, traceId, location, filter) : undefined,
+    readLogs(database, traceId, location, filter),
+  ]);
+  if (!isFiltered && whole.items.length === 0 && logs.items.length === 0) return undefined;
+  const spans = shown ?? whole;
+  return {
+    trace_id: traceId,
+    summary: summarizeTrace(whole.items, !whole.truncated),
+    spans: spans.items,
+    spans_truncated: spans.truncated,
+    logs: logs.items,
+    logs_truncated: logs.truncated,
+  };
+}
+
+/** When a trace happened, as text that the database reads back exactly. */
+interface Location {
+  first: string;
+  last: string;
+}
+
+async function locateTrace(database: Database, traceId: string): Promise<Location | undefined> {
+  const [row] = await database<{ first: string | null; last: string | null }[]>`
+SELECT min(first_time)::text AS first, max(last_time)::text AS last
+FROM timespan.trace_locator
+WHERE trace_id = ${traceId}::uuid`;
+  return row === undefined || row.first === null || row.last === null
+    ? undefined
+    : { first: row.first, last: row.last };
+}
+
+async function readSpans(
+  sql: Database,
+  traceId: string,
+  location: Location,
+  filter: TraceFilter,
+): Promise<{ items: SpanItem[]; truncated: boolean }> {
+  const conditions = where(
+    sql,
+    [sql`trace_id = ${traceId}::uuid`],
+    [sql`start_time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`],
+    given(filter.serviceName, (name) => sql`service_name = ${name}`),
+    given(filter.environment, (name) => sql`environment = ${name}`),
+  );
+  const rows = await sql<SpanItem[]>`
+SELECT ${spanItemColumns(sql)}
+FROM timespan.spans
+${conditions}
+ORDER BY start_time, source_id, source_offset, source_index
+LIMIT ${TRACE_SPANS_MAX + 1}`;
+  return {
+    items: distinctSpans(rows.slice(0, TRACE_SPANS_MAX)),
+    truncated: rows.length > TRACE_SPANS_MAX,
+  };
+}
+
+/** Producers repeat what they are not sure of; the offsets keep only what Kafka itself delivers twice from counting. */
+function distinctSpans(spans: readonly SpanItem[]): SpanItem[] {
+  const seen = new Set<string>();
+  return spans.filter(({ span_id, service_name, kind, timestamp, duration_ms }) => {
+    const identity = JSON.stringify([span_id, service_name, kind, timestamp, duration_ms]);
+    if (seen.has(identity)) return false;
+    seen.add(identity);
+    return true;
+  });
+}
+
+async function readLogs(
+  sql: Database,
+  traceId: string,
+  location: Location,
+  filter: TraceFilter,
+): Promise<{ items: LogItem[]; truncated: boolean }> {
+  const conditions = where(
+    sql,
+    [sql`trace_id = ${traceId}::uuid`],
+    [sql`time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`],
+    given(filter.serviceName, (name) => sql`service_name = ${name}`),
+    given(filter.environment, (name) => sql`environment = ${name}`),
+  );
+  const rows = await sql<LogItem[]>`
+SELECT ${logItemColumns(sql)}
+FROM timespan.log_records
+${conditions}
+ORDER BY time, source_id, source_offset, source_index
+LIMIT ${TRACE_LOGS_MAX + 1}`;
+  return { items: rows.slice(0, TRACE_LOGS_MAX), truncated: rows.length > TRACE_LOGS_MAX };
+}
