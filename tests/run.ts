@@ -2,7 +2,7 @@
  * `bun run test [part of a path …]`: type check, lint, unit tests, then the integration tests against servers that
  * are started for them. Ends with one line of real counts, `N passed, N failed, N skipped`, and exits accordingly.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { findTimescaledb } from "@timespan/local-stack/find-timescaledb";
@@ -17,6 +17,8 @@ const TEST_TIMEOUT_MS = 120_000;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const stacks: Stack[] = [];
 const workDir = mkdtempSync(join(tmpdir(), "timespan-test-"));
+// As root, Postgres runs as another user, who must be able to enter.
+chmodSync(workDir, 0o755);
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {

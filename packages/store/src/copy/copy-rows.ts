@@ -19,11 +19,9 @@ export async function copyRows<Row>(
   if (rows.length === 0) return;
   const bytes = encodeRows(columns, rows);
   const names = columns.map(({ name }) => name);
-  const query = transaction`
-    COPY ${transaction(table)} (${transaction(names)}) FROM STDIN (FORMAT binary)`;
-  const refusal = catchRefusal(query);
-  const stream = await query.writable();
-  const done = Promise.race([finished(stream), refusal]);
+  const stream = await transaction`
+    COPY ${transaction(table)} (${transaction(names)}) FROM STDIN (FORMAT binary)`.writable();
+  const done = finished(stream);
   // Awaited below; a server that refuses early must not become an unhandled rejection while we still write.
   done.catch(() => {});
   for (let start = 0; start < bytes.byteLength; start += CHUNK_BYTES) {
@@ -33,20 +31,4 @@ export async function copyRows<Row>(
   }
   stream.end();
   await done;
-}
-
-/**
- * Rejects with what the server says against the COPY. postgres.js (3.4) resolves the query with the stream and, for
- * an error that comes after the last byte, rejects that same, already settled promise: the stream would never end.
- */
-function catchRefusal(query: object): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {});
-  const settleable = query as { reject(error: unknown): void };
-  const rejectQuery = settleable.reject;
-  settleable.reject = (error) => {
-    reject(error);
-    rejectQuery(error);
-  };
-  return promise;
 }

@@ -42,14 +42,18 @@ export async function listLogRecords(
 ): Promise<ListPage<LogItem>> {
   const order = logOrder(database, sort);
   const matching = logConditions(database, filter);
+  // The page is cut out first: only its rows are put into words, not every row that is sorted.
   const rows = await database<(LogItem & PositionRow)[]>`
 SELECT ${logItemColumns(database)},
   ARRAY[(extract(epoch FROM time) * 1000000)::bigint, 0, source_id, source_offset, source_index] AS position
-FROM timespan.log_records
-${where(database, matching, "after" in request ? order.after(request.after) : [])}
-ORDER BY ${order.by}
-LIMIT ${request.size + 1}
-OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}`;
+FROM (
+  SELECT * FROM timespan.log_records
+  ${where(database, matching, "after" in request ? order.after(request.after) : [])}
+  ORDER BY ${order.by}
+  LIMIT ${request.size + 1}
+  OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}
+) AS page
+ORDER BY ${order.by}`;
   return buildPage(request, rows, () => countLogRecords(database, matching));
 }
 

@@ -44,14 +44,18 @@ export async function listSpans(
 ): Promise<ListPage<SpanItem>> {
   const order = spanOrder(database, sort);
   const matching = spanConditions(database, filter);
+  // The page is cut out first: only its rows are put into words, not every row that is sorted.
   const rows = await database<(SpanItem & PositionRow)[]>`
 SELECT ${spanItemColumns(database)},
   ARRAY[(extract(epoch FROM start_time) * 1000000)::bigint, duration_us, source_id, source_offset, source_index] AS position
-FROM timespan.spans
-${where(database, matching, "after" in request ? order.after(request.after) : [])}
-ORDER BY ${order.by}
-LIMIT ${request.size + 1}
-OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}`;
+FROM (
+  SELECT * FROM timespan.spans
+  ${where(database, matching, "after" in request ? order.after(request.after) : [])}
+  ORDER BY ${order.by}
+  LIMIT ${request.size + 1}
+  OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}
+) AS page
+ORDER BY ${order.by}`;
   return buildPage(request, rows, () => countSpans(database, matching));
 }
 
