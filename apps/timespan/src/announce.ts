@@ -35,7 +35,7 @@ export function commandLines(config: Config, stack: RunningStack): string[] {
     "",
     "Three commands worth trying in another terminal, from this folder:",
     "  The slowest failed requests of the last quarter of an hour",
-    `    curl -s '${stack.queryApiUrl}/query/spans?status=ERROR&kind=SERVER&sort=duration_desc&size=3'`,
+    `    curl -s '${stack.queryApiUrl}/query/spans?status=ERROR&kind=SERVER&from=now-15m&sort=duration_desc&size=3'`,
     "  The same spans as a table in SQL",
     `    ${sql}`,
     "  Errors, as they happen",

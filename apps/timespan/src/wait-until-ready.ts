@@ -2,7 +2,8 @@ import { logTail } from "@timespan/local-stack/shrink-log";
 import { StackError } from "@timespan/local-stack/stack-error";
 import { type Clock, systemClock } from "@timespan/runtime/clock";
 
-const READY_TIMEOUT_MS = 60_000;
+/** A consumer group waits up to half a minute for a member that was killed before it gives its partitions away. */
+const READY_TIMEOUT_MS = 90_000;
 const POLL_INTERVAL_MS = 150;
 const ANSWER_TIMEOUT_MS = 2_000;
 /** Who ends this often before it was ever ready has a reason that waiting does not mend. */

@@ -91,9 +91,13 @@ export class LocalServer implements Server {
     const { name, logFile, readyTimeoutMs, ping, explain } = this.#parts;
     const deadlineMs = this.#clock.nowMs() + readyTimeoutMs;
     const ended = running.exited.then(() => "ended" as const);
+    const calledOff = new Promise<"called off">((resolve) => {
+      signal?.addEventListener("abort", () => resolve("called off"), { once: true });
+    });
     for (;;) {
       const outcome = await Promise.race([
         ended,
+        calledOff,
         ping().then(
           () => "ready" as const,
           () => this.#clock.sleep(POLL_INTERVAL_MS, signal).then(() => "waiting" as const),

@@ -15,7 +15,7 @@ import { type Clock, systemClock } from "@timespan/runtime/clock";
 import type { Environment } from "@timespan/runtime/settings";
 import { pingDatabase } from "@timespan/store/ping-database";
 import { askProgram } from "./ask-program.ts";
-import { diskFull } from "./disk-space.ts";
+import { diskFull, requireDiskSpace } from "./disk-space.ts";
 import { choosePort, LOOPBACK, type PortChoice, portTaken } from "./free-port.ts";
 import { homeHash } from "./home.ts";
 import { LocalServer } from "./local-server.ts";
@@ -80,7 +80,10 @@ export async function createPostgresCluster(
     user,
     environment,
   };
-  if (clusterParent !== home) setOrphanAside(place, clock, report);
+  if (clusterParent !== home) {
+    await requireDiskSpace(clusterParent);
+    setOrphanAside(place, clock, report);
+  }
   requireUsableData(place, clusterParent);
   mentionOtherFlavours(clusterParent, binaries, report);
 

@@ -16,7 +16,7 @@ import { pingCache } from "@timespan/cache/ping-cache";
 import { type Clock, systemClock } from "@timespan/runtime/clock";
 import type { Environment } from "@timespan/runtime/settings";
 import { pingDatabase } from "@timespan/store/ping-database";
-import { requireDiskSpace } from "./disk-space.ts";
+import { diskFull, requireDiskSpace } from "./disk-space.ts";
 import { createDockerStack, type DockerStack, dockerAnswers } from "./docker.ts";
 import { findEmbeddedPostgres } from "./find-embedded-postgres.ts";
 import { findTimescaledb } from "./find-timescaledb.ts";
@@ -163,7 +163,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   } catch (error) {
     await stopInReverse(started);
     releaseHome();
-    throw error;
+    const full = error instanceof Error && "code" in error && error.code === "ENOSPC";
+    throw full ? diskFull(home, error.message) : error;
   }
 }
 

@@ -7,8 +7,8 @@ import { systemClock } from "@timespan/runtime/clock";
 import { type App, appEnvironment, appLogFile, appPart, appUrl, timespanApps } from "../apps.ts";
 import { type Config, REPOSITORY } from "../config.ts";
 import { removeEnvFile, writeEnvFile } from "../env-file.ts";
+import { onStopSignals } from "../on-stop-signals.ts";
 import type { Progress } from "../progress-line.ts";
-import { onStopSignals } from "../stop-signals.ts";
 import { type Supervised, supervise } from "../supervise.ts";
 import { waitUntilReady } from "../wait-until-ready.ts";
 import { migrateOrExplain } from "./migrate.ts";
@@ -44,7 +44,6 @@ export async function up(config: Config, options: UpOptions): Promise<void> {
   const kills: (() => void)[] = [];
   const endAtOnce = (code: number) => {
     for (const kill of kills.toReversed()) kill();
-    removeEnvFile(config.home);
     process.exit(code);
   };
   onStopSignals({
@@ -73,7 +72,6 @@ export async function up(config: Config, options: UpOptions): Promise<void> {
     if (!(error instanceof StackStartAborted)) throw error;
   } finally {
     for (const stop of stops.toReversed()) await stop();
-    removeEnvFile(config.home);
     progress.clear();
     if (signal.aborted) progress.report("Stopped.");
   }
@@ -155,6 +153,8 @@ async function bringUp(
   const stopKeepingLogsSmall = keepLogsSmall(home);
   stops.push(async () => stopKeepingLogsSmall());
   const addresses = runningStack(config, stack, engine);
+  stops.push(async () => removeEnvFile(home));
+  kills.push(() => removeEnvFile(home));
   writeEnvFile(home, {
     ...stack.env,
     QUERY_API_URL: addresses.queryApiUrl,

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Clock } from "@timespan/runtime/clock";
-import { onStopSignals, SAME_SIGNAL_MS } from "../src/stop-signals.ts";
+import { onStopSignals, SAME_SIGNAL_MS } from "../src/on-stop-signals.ts";
 
 afterEach(() => {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.removeAllListeners(signal);
