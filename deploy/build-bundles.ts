@@ -34,6 +34,8 @@ export async function buildBundles(outDir: string): Promise<Record<BundleName, s
       entrypoints: [join(REPOSITORY, BUNDLES[name])],
       root: REPOSITORY,
       target: "bun",
+      // Optional in pg, and only asked for within a Cloudflare worker.
+      external: ["pg-cloudflare"],
       outdir: outDir,
       naming: `${name}.[ext]`,
       // Beside the bundle: the stack of an error then names our files and lines.
