@@ -21,6 +21,9 @@ export const settings = z.object({
     .optional()
     .describe("Consumer group for spans, where it should not be that of the logs."),
   KAFKA_SPAN_CLIENT_ID: z.string().optional().describe("Client id of the consumer of that group."),
+  KAFKA_SESSION_TIMEOUT_MS: wholeNumber(30_000, 6_000, 300_000).describe(
+    "A process that Kafka does not hear from for this many milliseconds loses its partitions to the others.",
+  ),
   KAFKA_CONCURRENT_PARTITIONS: wholeNumber(3, 1, 1_000).describe(
     "Partitions that are decoded in turn at once.",
   ),
@@ -67,6 +70,7 @@ export interface StreamProcessorConfig {
   database: { url: string; poolMax: number };
   groups: GroupConfig[];
   concurrentPartitions: number;
+  sessionTimeoutMs: number;
   topics: { spans: string; logs: string; errors: string };
   /** Partitions of a created topic; undefined where topics must not be created. */
   createTopicsWithPartitions: number | undefined;
@@ -95,6 +99,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
           },
         ]
       : [{ connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["spans", "logs"] }],
+    sessionTimeoutMs: given.KAFKA_SESSION_TIMEOUT_MS,
     concurrentPartitions: given.KAFKA_CONCURRENT_PARTITIONS,
     topics: {
       spans: given.KAFKA_APM_SPAN_TOPIC,

@@ -81,6 +81,7 @@ async function run(config: StreamProcessorConfig): Promise<void> {
       groupId: group.groupId,
       topics: group.signals.map((signal) => topics[signal]),
       concurrentPartitions: config.concurrentPartitions,
+      sessionTimeoutMs: config.sessionTimeoutMs,
     });
     const loop = new IngestLoop({
       consumer,
