@@ -23,7 +23,7 @@ export function addressLines(config: Config, stack: RunningStack): string[] {
 /** Three commands worth trying on a stack with traffic, made for what this machine has. */
 export function commandLines(config: Config, stack: RunningStack): string[] {
   const bun = findProgram("npx", config.environment) === undefined ? "bun" : `npx -y ${packageManager()}`;
-  const envFile = shorten(envFilePath(config.home));
+  const envFile = shellWord(shorten(envFilePath(config.home)));
   const statement =
     "SELECT service_name, count(*) AS spans, round(max(duration_ms)) AS slowest_ms FROM apm.spans GROUP BY 1 ORDER BY 2 DESC";
   const sql =
@@ -53,4 +53,8 @@ function packageManager(): string {
 function shorten(path: string): string {
   const inside = relative(REPOSITORY, path);
   return inside.startsWith("..") ? path : inside;
+}
+
+function shellWord(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

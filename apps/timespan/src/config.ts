@@ -36,6 +36,7 @@ export const settings = z.object({
   KAFKA_PORT: port(9092).describe("Of the Kafka that is started."),
   PORT: port(3001).describe("Of the query API."),
   ERROR_STREAM_PORT: port(3010).describe("Of the live error channel."),
+  ERROR_STREAM_WS_PATH: z.string().default("/ws/error-logs").describe("Its path for WebSocket clients."),
   STREAM_PROCESSOR_PORT: port(3002).describe("Of the stream processor's health, readiness and metrics."),
   HOST: z.string().default("127.0.0.1").describe("Interface on which the apps listen."),
   TIMESPAN_PG_BIN: z
@@ -60,6 +61,7 @@ export interface Config {
   /** Where each app listens. */
   host: string;
   appPorts: { queryApi: number; errorStream: number; streamProcessor: number };
+  errorStreamPath: string;
   pgBin: string | undefined;
   docker: "auto" | "never";
   topics: { logs: string; spans: string };
@@ -96,6 +98,7 @@ export function readConfig(environment: Environment = process.env): Config {
       errorStream: given.ERROR_STREAM_PORT,
       streamProcessor: given.STREAM_PROCESSOR_PORT,
     },
+    errorStreamPath: given.ERROR_STREAM_WS_PATH,
     pgBin: given.TIMESPAN_PG_BIN,
     docker: given.TIMESPAN_DOCKER,
     topics: { logs: given.KAFKA_APM_LOG_TOPIC, spans: given.KAFKA_APM_SPAN_TOPIC },

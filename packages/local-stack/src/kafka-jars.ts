@@ -97,9 +97,12 @@ export async function resolveKafkaJars(
   return jars;
 }
 
+/** What Maven adds to every error. */
+const MAVEN_ADVICE = /To see the full stack trace|Re-run Maven|For more information|\[ERROR\] \[Help/;
+
 function explainFailure(output: string, home: string, logFile: string): StackError {
   if (output.includes("No space left on device")) return diskFull(home, "Maven could not write");
-  const errors = output.split("\n").filter((line) => line.startsWith("[ERROR]"));
+  const errors = output.split("\n").filter((line) => /\[ERROR\] \S/.test(line) && !MAVEN_ADVICE.test(line));
   const said = (errors.length > 0 ? errors : output.trim().split("\n").slice(-5)).slice(0, 5).join("\n");
   return new StackError(
     `Maven could not resolve Kafka:\n${said}`,

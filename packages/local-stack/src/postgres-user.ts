@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Environment } from "@timespan/runtime/settings";
 import { askProgram } from "./ask-program.ts";
@@ -87,7 +87,7 @@ export async function placesWithinReach(
   ).ok;
   const homeReachable = await canEnter(home, user);
   const clusterParent = homeReachable ? home : join(SYSTEM_STATE_DIR, homeHash);
-  if (!homeReachable) mkdirSync(clusterParent, { recursive: true, mode: 0o755 });
+  if (!homeReachable) makeEnterable(clusterParent);
   const usable = binariesReachable ? binaries : await copyBinaries(binaries, environment);
   const sentences: string[] = [];
   if (!homeReachable) {
@@ -104,7 +104,7 @@ export async function placesWithinReach(
 async function copyBinaries(binaries: PostgresBinaries, environment: Environment): Promise<PostgresBinaries> {
   const target = join(SYSTEM_STATE_DIR, `postgres-${binaries.flavour}-${binaries.version}`);
   if (!existsSync(target)) {
-    mkdirSync(SYSTEM_STATE_DIR, { recursive: true, mode: 0o755 });
+    makeEnterable(SYSTEM_STATE_DIR);
     const copy = `${target}.${randomUUID()}`;
     cpSync(dirname(binaries.binDir), copy, { recursive: true, verbatimSymlinks: true });
     // A strict umask at install time must not keep the other user out of the copy.
@@ -118,4 +118,10 @@ async function copyBinaries(binaries: PostgresBinaries, environment: Environment
     }
   }
   return { ...binaries, binDir: join(target, "bin") };
+}
+
+/** Creates a folder of ours under {@link SYSTEM_STATE_DIR} that everyone may enter, whatever our umask. */
+function makeEnterable(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  for (const path of [SYSTEM_STATE_DIR, directory]) chmodSync(path, 0o755);
 }

@@ -169,7 +169,7 @@ function runningStack(config: Config, stack: Stack, engine: RunningStack["engine
     databaseUrl: stack.databaseUrl,
     kafkaBrokers: stack.kafkaBrokers,
     queryApiUrl: appUrl(config, config.appPorts.queryApi),
-    errorStreamUrl: `${appUrl(config, config.appPorts.errorStream).replace("http:", "ws:")}/ws/error-logs`,
+    errorStreamUrl: `${appUrl(config, config.appPorts.errorStream).replace("http:", "ws:")}${config.errorStreamPath}`,
     engine,
   };
 }
