@@ -1,0 +1,233 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { systemClock } from "@timespan/runtime/clock";
+import { closeDatabase } from "@timespan/store/database";
+import { problem } from "@timespan/telemetry/api/problem";
+import { readiness } from "@timespan/telemetry/api/readiness";
+import { get, openReader, testApp } from "./test-api.ts";
+
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+const QUERIES = [`/query/traces/${TRACE}`, "/query/spans", "/query/logs"];
+
+/** Port 1 is nobody's: connecting is refused at once, as where the database is down. */
+const away = openReader("postgres://timespan@127.0.0.1:1/timespan");
+const app = testApp(away);
+afterAll(() => closeDatabase(away));
+
+describe("without its database", () => {
+  test("/health answers 200", async () => {
+    expect(await get(app, "/health")).toMatchObject({ status: 200, body: { status: "ok" } });
+  });
+
+  test("/ready answers 503 and says which checks fail", async () => {
+    const { status, body } = await get(app, "/ready");
+    expect(status).toBe(503);
+    expect(readiness.parse(body)).toEqual({
+      status: "not_ready",
+      checks: [
+        { name: "database", ok: false, detail: expect.stringContaining("no answer") },
+        { name: "migrations", ok: false, detail: expect.stringContaining("not known") },
+        { name: "ingest_lag", ok: false, detail: expect.stringContaining("not known") },
+      ],
+    });
+  });
+
+  test.each(QUERIES)("%s answers 503 and when to come back", async (path) => {
+    const { status, body, headers } = await get(app, path);
+    expect(status).toBe(503);
+    expect(problem.parse(body).type).toBe("urn:timespan:problem:database_unavailable");
+    expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(JSON.stringify(body)).not.toContain("127.0.0.1");
+  });
+
+  test("/metrics counts requests by route and status, never by path", async () => {
+    await get(app, "/nowhere");
+    const { status, body, headers } = await get(app, "/metrics");
+    expect(status).toBe(200);
+    expect(headers.get("content-type")).toContain("text/plain");
+    expect(body).toContain(
+      'http_server_requests_total{http_route="/query/traces/:traceId",http_response_status_code="503",service_name="query-api"} 1',
+    );
+    expect(body).toContain('http_route="unmatched",http_response_status_code="404"');
+    expect(body).toContain("http_server_request_duration_seconds_bucket");
+    expect(body).not.toContain(TRACE);
+  });
+});
+
+describe("an error answer", () => {
+  test.each(["/", "/query", "/query/traces", "/query/span", "/favicon.ico", "/query/traces/a/b"])(
+    "of the unknown path %s is 404",
+    async (path) => {
+      const { status, body, headers } = await get(app, path);
+      expect(status).toBe(404);
+      expect(headers.get("content-type")).toBe("application/problem+json");
+      expect(problem.parse(body).title).toBe("Not found");
+    },
+  );
+
+  test.each(
+    ["/health", "/ready", "/metrics", ...QUERIES].flatMap((path) =>
+      ["POST", "PUT", "DELETE", "OPTIONS"].map((method) => [method, path] as const),
+    ),
+  )("of %s %s is 405 with what is allowed", async (method, path) => {
+    const { status, body, headers } = await get(app, path, { method });
+    expect(status).toBe(405);
+    expect(headers.get("allow")).toBe("GET, HEAD");
+    expect(problem.parse(body).status).toBe(405);
+  });
+
+  test("of a URL that is too long is 414", async () => {
+    const { status, body } = await get(app, `/query/logs?message=${"x".repeat(8_192)}`);
+    expect(status).toBe(414);
+    expect(problem.parse(body).detail).toContain("8192");
+  });
+
+  test("of a bug is 500, tells nothing of it, and is logged", async () => {
+    const broken = testApp(away, {
+      clock: {
+        ...systemClock,
+        nowMs() {
+          throw new Error("secret: SELECT * FROM timespan.spans at /srv/app.ts");
+        },
+      },
+    });
+    for (const path of QUERIES) {
+      const { status, body } = await get(broken, path);
+      expect(status).toBe(500);
+      expect(problem.parse(body).detail).toBe("Something went wrong here. It was logged.");
+      expect(JSON.stringify(body)).not.toContain("secret");
+    }
+  });
+
+  test("is never cached, and never taken for something else than JSON", async () => {
+    const { headers } = await get(app, "/query/spans?size=0");
+    expect(headers.get("cache-control")).toBe("no-store");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+  });
+});
+
+describe("wrong parameters", () => {
+  const reasons = async (path: string) => {
+    const { status, body, headers } = await get(app, path);
+    expect(status).toBe(400);
+    expect(headers.get("content-type")).toBe("application/problem+json");
+    const errors = problem.parse(body).errors ?? [];
+    return Object.fromEntries(errors.map(({ name, reason }) => [name, reason]));
+  };
+
+  test("are all listed at once", async () => {
+    expect(
+      await reasons(
+        "/query/spans?service_name=&kind=SERVR&status=fine&min_duration_ms=-1&max_duration_ms=1e3&trace_id=xyz" +
+          "&parent_span_id=0000000000000000&from=yesterday&to=2026-11-21T15:00:00&page=0&size=1001&sort=newest" +
+          "&label.=x&colour=red&environment=a&environment=b",
+      ),
+    ).toEqual({
+      service_name: "must not be empty",
+      kind: "must be one of INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER",
+      status: "must be one of UNSET, OK, ERROR",
+      min_duration_ms: "must be milliseconds, such as 250 or 0.5",
+      max_duration_ms: "must be milliseconds, such as 250 or 0.5",
+      trace_id: "must be 32 (or 16) hex digits, not all zero",
+      parent_span_id: "must be 16 hex digits, not all zero",
+      from: expect.stringContaining("must be an ISO 8601 time"),
+      to: "needs an offset, such as Z or +02:00",
+      page: "must be at least 1",
+      size: "must be at most 1000",
+      sort: "must be one of start_time_desc, start_time_asc, duration_desc, duration_asc",
+      "label.": expect.stringContaining("needs the label's key"),
+      colour: expect.stringContaining("is not known here"),
+      environment: "must be given once",
+    });
+    expect(
+      await reasons(
+        "/query/logs?level=FATAL&min_level=&span_id=1&message=&from=now&to=now-1m&size=10001&page=x&sort=up&message2=a",
+      ),
+    ).toEqual({
+      level: "must be one of DEBUG, INFO, WARN, ERROR",
+      min_level: expect.any(String),
+      span_id: "must be 16 hex digits, not all zero",
+      message: "must not be empty",
+      from: "must be before to",
+      size: "must be at most 10000",
+      page: "must be a whole number",
+      sort: "must be one of desc, asc",
+      message2: expect.stringContaining("is not known here"),
+    });
+    expect(await reasons("/query/traces/123?service=&page=2")).toEqual({
+      traceId: "must be 32 (or 16) hex digits, not all zero",
+      service: "must not be empty",
+      page: expect.stringContaining("is not known here"),
+    });
+  });
+
+  test.each([
+    ["/query/spans?min_duration_ms=5&max_duration_ms=4.999", "min_duration_ms"],
+    ["/query/spans?min_duration_ms=99999999999", "min_duration_ms"],
+    ["/query/spans?from=2026-11-21T15:00:00Z&to=2026-11-21T15:00:00Z", "from"],
+    ["/query/logs?from=now%2B1h", "from"],
+    ["/query/logs?from=4102444800000", "from"],
+    ["/query/spans?from=1795273200", "from"],
+    ["/query/spans?cursor=!", "cursor"],
+    ["/query/spans?cursor=AAAA", "cursor"],
+    [`/query/spans?cursor=${"A".repeat(600)}`, "cursor"],
+    ["/query/spans?page=1&cursor=AAAA", "page"],
+    ["/query/spans?size=1.5", "size"],
+    ["/query/spans?size=-1", "size"],
+    ["/query/spans?page=99999999999999999999", "page"],
+    ["/query/spans?name=a%00b", "name"],
+    ["/query/logs?message=%00", "message"],
+    ["/query/logs?label.k=%00", "label.k"],
+    ["/query/logs?label.%00=v", "label.\0"],
+    [`/query/logs?${Array.from({ length: 11 }, (_, n) => `label.k${n}=v`).join("&")}`, "label.<key>"],
+    [`/query/logs?service_name=${"x".repeat(256)}`, "service_name"],
+    ["/query/spans?__proto__=1", "__proto__"],
+    ["/query/spans?constructor=1", "constructor"],
+    ["/query/spans?toString=1", "toString"],
+    ["/query/traces/00000000000000000000000000000000", "traceId"],
+    ["/query/traces/%00", "traceId"],
+    ["/query/traces/'%3B%20DROP%20TABLE%20spans", "traceId"],
+  ])("%s is 400 for its %s", async (path, name) => {
+    expect(Object.keys(await reasons(path))).toContain(name);
+  });
+
+  test("that read too deep by page number are told of the cursor", async () => {
+    expect(await reasons("/query/spans?page=201&size=50")).toEqual({
+      page: expect.stringContaining("cursor"),
+    });
+    expect(await reasons("/query/logs?page=2&size=10000")).toEqual({
+      page: expect.stringContaining("next_cursor"),
+    });
+  });
+});
+
+describe("CORS", () => {
+  const origin = "https://apm.example.org";
+  const preflight = { method: "OPTIONS", headers: { origin, "access-control-request-method": "GET" } };
+
+  test("is off unless origins are set", async () => {
+    const { headers } = await get(app, "/health", { headers: { origin } });
+    expect(headers.get("access-control-allow-origin")).toBeNull();
+    expect((await get(app, "/query/spans", preflight)).status).toBe(405);
+  });
+
+  test("allows the origins that are set and no others, also on errors", async () => {
+    const open = testApp(away, { corsAllowedOrigins: [origin, "http://localhost:5173"] });
+    for (const path of ["/health", "/nowhere", "/query/spans?size=0", "/query/spans"]) {
+      const { headers } = await get(open, path, { headers: { origin } });
+      expect(headers.get("access-control-allow-origin")).toBe(origin);
+      expect(headers.get("vary")).toContain("Origin");
+    }
+    const other = await get(open, "/health", { headers: { origin: "https://evil.example" } });
+    expect(other.headers.get("access-control-allow-origin")).toBeNull();
+    const answer = await get(open, "/query/spans", preflight);
+    expect(answer.status).toBe(204);
+    expect(answer.headers.get("access-control-allow-origin")).toBe(origin);
+    expect(answer.headers.get("access-control-allow-methods")).toBe("GET,HEAD");
+  });
+
+  test("with * allows any", async () => {
+    const open = testApp(away, { corsAllowedOrigins: ["*"] });
+    const { headers } = await get(open, "/health", { headers: { origin } });
+    expect(headers.get("access-control-allow-origin")).toBe("*");
+  });
+});

@@ -1,0 +1,55 @@
+import { describe, expect, test } from "bun:test";
+import { readConfig } from "../src/config.ts";
+
+const DATABASE_URL = "postgres://timespan@db:5432/timespan";
+
+describe("the configuration", () => {
+  test("needs only DATABASE_URL", () => {
+    expect(readConfig({ DATABASE_URL })).toEqual({
+      http: { hostname: "127.0.0.1", port: 3001 },
+      databaseUrl: DATABASE_URL,
+      databasePoolMax: 10,
+      queryTimeoutMs: 15_000,
+      corsAllowedOrigins: [],
+      ingestLagMaxSeconds: 60,
+      logLevel: "info",
+      warnings: [],
+    });
+  });
+
+  test("says everything that is wrong with it at once", () => {
+    const read = () =>
+      readConfig({
+        PORT: "70000",
+        DATABASE_POOL_MAX: "many",
+        QUERY_TIMEOUT_MS: "1.5",
+        CORS_ALLOWED_ORIGINS: "https://apm.example.org/, *",
+        INGEST_LAG_MAX_SECONDS: "NaN",
+        LOG_LEVEL: "loud",
+      });
+    for (const name of [
+      "PORT",
+      "DATABASE_URL",
+      "DATABASE_POOL_MAX",
+      "QUERY_TIMEOUT_MS",
+      "CORS_ALLOWED_ORIGINS",
+      "INGEST_LAG_MAX_SECONDS",
+      "LOG_LEVEL",
+    ]) {
+      expect(read).toThrow(name);
+    }
+  });
+
+  test("warns of variables of the old backend", () => {
+    const { warnings } = readConfig({ DATABASE_URL, ELASTICSEARCH_NODE: "http://es:9200" });
+    expect(warnings).toEqual([expect.stringContaining("ELASTICSEARCH_NODE")]);
+  });
+
+  test("takes several origins, and *", () => {
+    expect(
+      readConfig({ DATABASE_URL, CORS_ALLOWED_ORIGINS: "https://a.example, http://localhost:5173" })
+        .corsAllowedOrigins,
+    ).toEqual(["https://a.example", "http://localhost:5173"]);
+    expect(readConfig({ DATABASE_URL, CORS_ALLOWED_ORIGINS: "*" }).corsAllowedOrigins).toEqual(["*"]);
+  });
+});

@@ -1,0 +1,47 @@
+import type { Database } from "@timespan/store/database";
+import type { Batch } from "@timespan/store/ingest/batch";
+import { openPartition } from "@timespan/store/ingest/open-partition";
+import { writeBatch } from "@timespan/store/ingest/write-batch";
+import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
+import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
+import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
+
+/**
+ * Stores events as the stream-processor does: one Kafka record an event, decoded, in one batch.
+ * @param database with the rights of `timespan_writer`
+ */
+export async function storeEvents(
+  database: Database,
+  topic: string,
+  events: readonly (SpanEvent | LogEvent)[],
+): Promise<void> {
+  const opened = await openPartition(database, topic, 0, { low: 0, high: Number.MAX_SAFE_INTEGER });
+  const batch: Batch = {
+    topic,
+    partition: 0,
+    sourceId: opened.sourceId,
+    startOffset: opened.nextOffset,
+    endOffset: opened.nextOffset + events.length,
+    spans: [],
+    logs: [],
+    deadLetters: [],
+    payloadAt: () => null,
+  };
+  for (const [index, event] of events.entries()) {
+    const bytes = new TextEncoder().encode(JSON.stringify(event));
+    const source = { offset: opened.nextOffset + index, index: 0 };
+    if (event.type === "span") {
+      const decoded = decodeSpanEvent(bytes, 0);
+      if (!decoded.ok) throw new Error(decoded.rejection.detail);
+      batch.spans.push({ span: decoded.value, source });
+    } else {
+      const decoded = decodeLogEvent(bytes, 0);
+      if (!decoded.ok) throw new Error(decoded.rejection.detail);
+      batch.logs.push({ log: decoded.value, source });
+    }
+  }
+  const written = await writeBatch(database, batch);
+  if (written.outcome !== "written" || written.deadLetters.length > 0) {
+    throw new Error(`the events were not stored: ${JSON.stringify(written)}`);
+  }
+}

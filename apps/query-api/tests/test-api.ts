@@ -1,0 +1,99 @@
+import { systemClock } from "@timespan/runtime/clock";
+import { createLogger } from "@timespan/runtime/logger";
+import { createRegistry } from "@timespan/runtime/metrics";
+import { closeDatabase, type Database, openDatabase } from "@timespan/store/database";
+import { createTestDatabase } from "@timespan/testing/test-database";
+import type { TestEngine } from "@timespan/testing/test-environment";
+import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
+import { type AppOptions, createApp } from "../src/app.ts";
+import { storeEvents } from "./store-events.ts";
+
+export type TestApp = ReturnType<typeof createApp>;
+
+/** An app over `database`, with the settings of production unless told otherwise. */
+export function testApp(database: Database, overrides: Partial<AppOptions> = {}): TestApp {
+  return createApp({
+    database,
+    clock: systemClock,
+    logger: createLogger("query-api tests", "silent"),
+    registry: createRegistry("query-api"),
+    queryTimeoutMs: 15_000,
+    corsAllowedOrigins: [],
+    ingestLagMaxSeconds: 60,
+    ...overrides,
+  });
+}
+
+export function openReader(url: string, statementTimeoutMs = 15_000): Database {
+  return openDatabase({
+    url,
+    role: "timespan_reader",
+    applicationName: "query-api tests",
+    poolMax: 3,
+    statementTimeoutMs,
+  });
+}
+
+/** The API over a migrated database of its own. */
+export interface TestApi {
+  url: string;
+  app: TestApp;
+  reader: Database;
+  writer: Database;
+  /** Stores events as the stream-processor would. */
+  store(events: readonly (SpanEvent | LogEvent)[]): Promise<void>;
+  get(path: string): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export async function startTestApi(
+  engine: TestEngine,
+  overrides: Partial<AppOptions> = {},
+): Promise<TestApi> {
+  const { url, drop } = await createTestDatabase(engine);
+  const reader = openReader(url);
+  const writer = openDatabase({
+    url,
+    role: "timespan_writer",
+    applicationName: "query-api tests",
+    poolMax: 2,
+    statementTimeoutMs: 30_000,
+  });
+  const app = testApp(reader, overrides);
+  return {
+    url,
+    app,
+    reader,
+    writer,
+    store: (events) => storeEvents(writer, "query-api-tests", events),
+    get: (path) => get(app, path),
+    async close() {
+      await Promise.all([closeDatabase(reader), closeDatabase(writer)]);
+      await drop();
+    },
+  };
+}
+
+export interface Answer {
+  status: number;
+  /** Parsed where it is JSON, otherwise the text. */
+  // biome-ignore lint/suspicious/noExplicitAny: every test knows which answer it asked for
+  body: any;
+  headers: Headers;
+}
+
+export async function get(app: TestApp, path: string, init: RequestInit = {}): Promise<Answer> {
+  const response = await app.request(path, init);
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  return {
+    status: response.status,
+    body: isJson && text !== "" ? JSON.parse(text) : text,
+    headers: response.headers,
+  };
+}
+
+/** Milliseconds since the epoch, as of `minutes` ago; a whole millisecond, so that it is easy to compare. */
+export function minutesAgo(minutes: number): number {
+  return Math.floor(Date.now() - minutes * 60_000);
+}

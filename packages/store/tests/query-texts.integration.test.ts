@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
+import postgres from "postgres";
+import type { Database } from "../src/database.ts";
+import { listLogRecords } from "../src/log-records/list-log-records.ts";
+import { listSpans } from "../src/spans/list-spans.ts";
+import { findTrace } from "../src/traces/find-trace.ts";
+
+const HOUR_US = 3_600_000_000;
+const NOW_US = Date.UTC(2026, 10, 21, 15) * 1_000;
+const OPEN = { fromUs: null, toUs: null };
+const WINDOW = { fromUs: NOW_US - HOUR_US, toUs: NOW_US };
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+const SPAN = "ffffffffffffffff";
+const after = { timeUs: NOW_US, durationUs: 250, sourceId: 1, sourceOffset: 42, sourceIndex: 0 };
+
+let created: TestDatabase;
+let database: Database;
+let sent: string[] = [];
+
+beforeAll(async () => {
+  created = await createTestDatabase("postgres");
+  const superuser = openAsSuperuser(created.url);
+  await superuser`
+    INSERT INTO timespan.trace_locator (first_time, last_time, trace_id) VALUES (now(), now(), ${TRACE}::uuid)`;
+  await superuser.end();
+  database = postgres(created.url, {
+    max: 1,
+    connection: { role: "timespan_reader", timezone: "UTC" },
+    debug: (_, text) => sent.push(text),
+  });
+  await database`SELECT 1`;
+});
+afterAll(async () => {
+  await database.end();
+  await created.drop();
+});
+
+/**
+ * The SQL of each shape of query, as it is sent; the engine makes no difference. A change here is a change of what the
+ * database is asked: look at its plan (EXPLAIN) on both engines before taking it over with `--update-snapshots`.
+ */
+const shapes: [name: string, ask: () => Promise<unknown>][] = [
+  ["spans: newest", () => listSpans(database, { range: OPEN }, "start_time_desc", { size: 50, page: 2 })],
+  [
+    "spans: every filter",
+    () =>
+      listSpans(
+        database,
+        {
+          range: WINDOW,
+          serviceName: "cart",
+          environment: "production",
+          name: "GET /cart",
+          kind: "SERVER",
+          status: "ERROR",
+          minDurationUs: 1,
+          maxDurationUs: 2,
+          traceId: TRACE,
+          parentSpanId: SPAN,
+          labels: [
+            { key: "region", value: "eu" },
+            { key: "tier", value: "1" },
+          ],
+        },
+        "start_time_asc",
+        { size: 50, page: 1 },
+      ),
+  ],
+  ...(["start_time_desc", "start_time_asc", "duration_desc", "duration_asc"] as const).map(
+    (sort): [string, () => Promise<unknown>] => [
+      `spans: after a cursor, ${sort}`,
+      () => listSpans(database, { range: OPEN, serviceName: "cart" }, sort, { size: 50, after, total: 99 }),
+    ],
+  ),
+  [
+    "logs: every filter",
+    () =>
+      listLogRecords(
+        database,
+        {
+          range: WINDOW,
+          serviceName: "cart",
+          environment: "production",
+          level: "ERROR",
+          minLevel: "WARN",
+          traceId: TRACE,
+          spanId: SPAN,
+          message: "100%",
+          labels: [{ key: "region", value: "eu" }],
+        },
+        "desc",
+        { size: 50, page: 2 },
+      ),
+  ],
+  ...(["desc", "asc"] as const).map((sort): [string, () => Promise<unknown>] => [
+    `logs: after a cursor, ${sort}`,
+    () => listLogRecords(database, { range: WINDOW }, sort, { size: 50, after, total: 99 }),
+  ]),
+  [
+    "trace: found, of one service and environment",
+    () => findTrace(database, TRACE, { serviceName: "cart", environment: "production" }),
+  ],
+];
+
+test.each(shapes)("%s", async (_, ask) => {
+  sent = [];
+  await ask();
+  expect(`${sent.map(tidy).join(";\n\n")};\n`).toMatchSnapshot();
+});
+/** Without the blank lines and indentation that composing leaves behind. */
+function tidy(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join("\n");
+}
