@@ -1,6 +1,8 @@
 /** The whole path with every app as the process it is: Kafka → store → query API, and → live errors. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { logList, spanList } from "@timespan/telemetry/api/list-answer";
+import type { LogItem } from "@timespan/telemetry/api/log-item";
+import type { SpanItem } from "@timespan/telemetry/api/span-item";
 import { traceAnswer } from "@timespan/telemetry/api/trace-answer";
 import { logEvent, randomHex, spanEvent, uniqueName } from "@timespan/testing/events";
 import { produce } from "@timespan/testing/produce";
@@ -91,7 +93,7 @@ for (const { engine, present } of testEngines()) {
         { what: "the trace to be queryable" },
       );
 
-      const expectedSpan = (event: typeof root) => ({
+      const expectedSpan = (event: typeof root): SpanItem => ({
         timestamp: event.timestamp.replace("Z", "000Z"),
         span_id: event.span_id,
         parent_span_id: event.parent_span_id,
@@ -102,12 +104,12 @@ for (const { engine, present } of testEngines()) {
         service_name: service,
         environment: "production",
         trace_id: traceId,
-        labels: event.labels,
-        http_method: event.http_method,
-        http_path: event.http_path,
-        http_status_code: event.http_status_code,
+        labels: event.labels ?? {},
+        http_method: event.http_method ?? null,
+        http_path: event.http_path ?? null,
+        http_status_code: event.http_status_code ?? null,
       });
-      const expectedLog = {
+      const expectedLog: LogItem = {
         timestamp: log.timestamp.replace("Z", "000Z"),
         level: "WARN",
         message: log.message,
@@ -115,10 +117,10 @@ for (const { engine, present } of testEngines()) {
         environment: "production",
         trace_id: traceId,
         span_id: child.span_id,
-        labels: log.labels,
+        labels: log.labels ?? {},
       };
       const trace = await getTrace(traceId);
-      expect(trace?.spans).toEqual([root, child].map((event) => expectedSpan(event as typeof root)));
+      expect(trace?.spans).toEqual([root, child].map((event) => expectedSpan(event)));
       expect(trace?.logs).toEqual([expectedLog]);
       expect(trace?.summary).toMatchObject({
         span_count: 2,
@@ -131,7 +133,7 @@ for (const { engine, present } of testEngines()) {
       });
 
       const spans = await getSpans(service, "duration_desc");
-      expect(spans.items).toEqual([root, child].map((event) => expectedSpan(event as typeof root)));
+      expect(spans.items).toEqual([root, child].map((event) => expectedSpan(event)));
       expect(spans.total).toBe(2);
       expect((await getLogs(service)).items).toEqual([expectedLog]);
     });
