@@ -25,7 +25,6 @@ CREATE TABLE timespan.spans (
   http_path        text,
   attributes       jsonb       NOT NULL
 );
-COMMENT ON TABLE timespan.spans IS 'One row a span, as it was received.';
 COMMENT ON COLUMN timespan.spans.start_time IS 'When the span began.';
 COMMENT ON COLUMN timespan.spans.duration_us IS 'How long it took, in microseconds.';
 COMMENT ON COLUMN timespan.spans.trace_id IS 'W3C trace id, its 16 bytes as a uuid.';
@@ -65,7 +64,6 @@ CREATE TABLE timespan.log_records (
   body            text        NOT NULL,
   attributes      jsonb       NOT NULL
 );
-COMMENT ON TABLE timespan.log_records IS 'One row a log record, as it was received.';
 COMMENT ON COLUMN timespan.log_records.time IS 'When the event happened.';
 COMMENT ON COLUMN timespan.log_records.trace_id IS 'Trace during which it was logged, as in spans; null where there was none.';
 COMMENT ON COLUMN timespan.log_records.span_id IS 'Span during which it was logged, as in spans; null where there was none.';
@@ -92,7 +90,6 @@ CREATE TABLE timespan.trace_locator (
   last_time  timestamptz NOT NULL,
   trace_id   uuid        NOT NULL
 );
-COMMENT ON TABLE timespan.trace_locator IS 'When a trace happened: one row a trace and batch, so that a trace is read from the chunks that hold it instead of from all.';
 COMMENT ON COLUMN timespan.trace_locator.first_time IS 'Earliest start of a span, or time of a log, of this trace in one batch.';
 COMMENT ON COLUMN timespan.trace_locator.last_time IS 'Latest such time in the same batch.';
 COMMENT ON COLUMN timespan.trace_locator.trace_id IS 'The trace, as in spans.';
@@ -154,10 +151,9 @@ COMMENT ON COLUMN timespan.dead_letters.detail IS 'Why, as a sentence.';
 COMMENT ON COLUMN timespan.dead_letters.payload IS 'The value of the Kafka record; null where it had none.';
 CREATE INDEX dead_letters_received ON timespan.dead_letters (received_at);
 
-GRANT INSERT ON timespan.spans, timespan.log_records, timespan.trace_locator, timespan.dead_letters TO timespan_writer;
+GRANT INSERT ON timespan.dead_letters TO timespan_writer;
 GRANT SELECT, INSERT ON timespan.resources TO timespan_writer;
 GRANT SELECT, INSERT, UPDATE ON timespan.ingest_offsets TO timespan_writer;
-GRANT SELECT ON timespan.spans, timespan.log_records, timespan.trace_locator, timespan.resources,
-  timespan.ingest_offsets, timespan.dead_letters TO timespan_reader;
+GRANT SELECT ON timespan.resources, timespan.ingest_offsets, timespan.dead_letters TO timespan_reader;
 
 RESET ROLE;

@@ -1,7 +1,8 @@
 -- Up Migration
 SET LOCAL ROLE timespan_owner;
 
--- The columns are written once, in the migration before; here they get the storage of this engine.
+-- The columns are written once, in the migration before; here they get the storage of this engine. LIKE brings
+-- indexes and the comments of columns along; comments and grants of the tables follow in the next migration.
 ALTER TABLE timespan.spans RENAME TO spans_columns;
 CREATE TABLE timespan.spans (LIKE timespan.spans_columns INCLUDING ALL) PARTITION BY RANGE (start_time);
 DROP TABLE timespan.spans_columns;
@@ -13,9 +14,6 @@ DROP TABLE timespan.log_records_columns;
 ALTER TABLE timespan.trace_locator RENAME TO trace_locator_columns;
 CREATE TABLE timespan.trace_locator (LIKE timespan.trace_locator_columns INCLUDING ALL) PARTITION BY RANGE (first_time);
 DROP TABLE timespan.trace_locator_columns;
-
-GRANT INSERT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_writer;
-GRANT SELECT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_reader;
 
 CREATE FUNCTION timespan.maintain_storage(
   retention_spans interval,

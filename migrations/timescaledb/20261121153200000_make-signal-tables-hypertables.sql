@@ -6,7 +6,8 @@ ALTER ROLE timespan_owner LOGIN;
 
 SET LOCAL ROLE timespan_owner;
 
--- The columns are written once, in the migration before; here they get the storage of this engine.
+-- The columns are written once, in the migration before; here they get the storage of this engine. LIKE brings
+-- indexes and the comments of columns along; comments and grants of the tables follow in the next migration.
 ALTER TABLE timespan.spans RENAME TO spans_columns;
 CREATE TABLE timespan.spans (LIKE timespan.spans_columns INCLUDING ALL) WITH (
   tsdb.hypertable,
@@ -42,9 +43,6 @@ CREATE TABLE timespan.trace_locator (LIKE timespan.trace_locator_columns INCLUDI
   tsdb.orderby = 'trace_id'
 );
 DROP TABLE timespan.trace_locator_columns;
-
-GRANT INSERT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_writer;
-GRANT SELECT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_reader;
 
 -- CREATE TABLE adds a columnstore policy that runs once a day; rows should not stay uncompressed that long.
 DO $$

@@ -1,6 +1,14 @@
 -- Up Migration
 SET LOCAL ROLE timespan_owner;
 
+-- The tables as each engine made them; what is said of them here holds for both.
+COMMENT ON TABLE timespan.spans IS 'One row a span, as it was received.';
+COMMENT ON TABLE timespan.log_records IS 'One row a log record, as it was received.';
+COMMENT ON TABLE timespan.trace_locator IS 'When a trace happened: one row a trace and batch, so that a trace is read from the chunks that hold it instead of from all.';
+
+GRANT INSERT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_writer;
+GRANT SELECT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_reader;
+
 CREATE VIEW apm.spans AS
 SELECT
   start_time,
