@@ -127,12 +127,13 @@ async function format(
   settingsFile: string,
   environment: Environment,
 ): Promise<void> {
+  // May begin with a dash: given below as --cluster-id=…, or Kafka takes it for an option.
   const clusterId = Buffer.from(randomUUID().replaceAll("-", ""), "hex").toString("base64url");
   rmSync(dataDir, { recursive: true, force: true });
   mkdirSync(dataDir, { recursive: true });
   const { ok, stdout, stderr } = await askProgram(
     java,
-    [...jvm, "kafka.tools.StorageTool", "format", "-t", clusterId, "-c", settingsFile],
+    [...jvm, "kafka.tools.StorageTool", "format", `--cluster-id=${clusterId}`, "-c", settingsFile],
     { environment, timeoutMs: FORMAT_TIMEOUT_MS },
   );
   if (ok) return;
