@@ -41,15 +41,15 @@ describe("without its database", () => {
 
   test("/metrics counts requests by route and status, never by path", async () => {
     await get(app, "/nowhere");
-    const { status, body, headers } = await get(app, "/metrics");
+    const { status, text, headers } = await get(app, "/metrics");
     expect(status).toBe(200);
     expect(headers.get("content-type")).toContain("text/plain");
-    expect(body).toContain(
+    expect(text).toContain(
       'http_server_requests_total{http_route="/query/traces/:traceId",http_response_status_code="503",service_name="query-api"} 1',
     );
-    expect(body).toContain('http_route="unmatched",http_response_status_code="404"');
-    expect(body).toContain("http_server_request_duration_seconds_bucket");
-    expect(body).not.toContain(TRACE);
+    expect(text).toContain('http_route="unmatched",http_response_status_code="404"');
+    expect(text).toContain("http_server_request_duration_seconds_bucket");
+    expect(text).not.toContain(TRACE);
   });
 });
 

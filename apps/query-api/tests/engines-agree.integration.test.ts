@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "@timespan/runtime/clock";
+import { closeDatabase } from "@timespan/store/database";
 import { logEvent } from "@timespan/testing/events";
+import { openAsSuperuser } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { canonicalSpans } from "@timespan/testing/workload/canonical";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
@@ -72,7 +74,7 @@ describe.skipIf(!bothPresent)("both engines", () => {
     const [a, b] = await Promise.all([plain.get(path), timescale.get(path)]);
     expect(a.status).toBe(200);
     expect(b.body).toEqual(a.body);
-    expect(JSON.stringify(a.body).length).toBeGreaterThan(100);
+    expect(a.text.length).toBeGreaterThan(100);
   });
 
   test("answer alike from the columnstore too", async () => {
@@ -82,8 +84,6 @@ describe.skipIf(!bothPresent)("both engines", () => {
       `/query/traces/${traceIds[0]}`,
     ];
     const before = await Promise.all(paths.map((path) => plain.get(path)));
-    const { openAsSuperuser } = await import("@timespan/testing/test-database");
-    const { closeDatabase } = await import("@timespan/store/database");
     const superuser = openAsSuperuser(timescale.url);
     for (const table of ["spans", "log_records", "trace_locator"]) {
       await superuser.unsafe(
@@ -92,7 +92,7 @@ describe.skipIf(!bothPresent)("both engines", () => {
     }
     await closeDatabase(superuser);
     for (const [index, path] of paths.entries()) {
-      expect((await timescale.get(path)).body).toEqual(before[index]?.body);
+      expect((await timescale.get(path)).text).toBe(before[index]?.text ?? "");
     }
   });
 });

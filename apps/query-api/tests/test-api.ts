@@ -2,6 +2,8 @@ import { systemClock } from "@timespan/runtime/clock";
 import { createLogger } from "@timespan/runtime/logger";
 import { createRegistry } from "@timespan/runtime/metrics";
 import { closeDatabase, type Database, openDatabase } from "@timespan/store/database";
+import type { LogItem } from "@timespan/telemetry/api/log-item";
+import type { SpanItem } from "@timespan/telemetry/api/span-item";
 import { createTestDatabase } from "@timespan/testing/test-database";
 import type { TestEngine } from "@timespan/testing/test-environment";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
@@ -74,12 +76,21 @@ export async function startTestApi(
   };
 }
 
+/** The fields that tests look at in one answer or another; the schemas of telemetry's `api` check whole answers. */
+export interface AnswerBody {
+  items: (SpanItem & LogItem)[];
+  page: number;
+  size: number;
+  next_cursor: string | null;
+  spans: SpanItem[];
+}
+
 export interface Answer {
   status: number;
-  /** Parsed where it is JSON, otherwise the text. */
-  // biome-ignore lint/suspicious/noExplicitAny: every test knows which answer it asked for
-  body: any;
   headers: Headers;
+  text: string;
+  /** The text parsed, where it is JSON. */
+  body: AnswerBody;
 }
 
 export async function get(app: TestApp, path: string, init: RequestInit = {}): Promise<Answer> {
@@ -88,8 +99,9 @@ export async function get(app: TestApp, path: string, init: RequestInit = {}): P
   const isJson = response.headers.get("content-type")?.includes("json") ?? false;
   return {
     status: response.status,
-    body: isJson && text !== "" ? JSON.parse(text) : text,
     headers: response.headers,
+    text,
+    body: JSON.parse(isJson && text !== "" ? text : "{}"),
   };
 }
 
