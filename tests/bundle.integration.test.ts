@@ -39,7 +39,7 @@ for (const { engine, present } of testEngines()) {
         const first = await migrateFromImage(url.href);
         expect(first).toMatchObject({ code: 0 });
         expect(first.output).toContain(`The schema is up to date (${engine}, `);
-        expect(first.output).toContain("create-signal-views");
+        expect(first.output).toMatch(/^applied \d{17}_/m);
 
         const second = await migrateFromImage(url.href);
         expect(second).toEqual({ code: 0, output: `The schema is up to date (${engine}, 0 applied).\n` });
