@@ -8,6 +8,7 @@ SET LOCAL ROLE timespan_owner;
 CREATE TABLE timespan.spans (
   start_time       timestamptz NOT NULL,
   duration_us      bigint      NOT NULL,
+  sample_weight    double precision NOT NULL,
   trace_id         uuid        NOT NULL,
   span_id          bigint      NOT NULL,
   parent_span_id   bigint,
@@ -21,12 +22,18 @@ CREATE TABLE timespan.spans (
   service_name     text        NOT NULL,
   environment      text        NOT NULL,
   span_name        text        NOT NULL,
+  endpoint         text        NOT NULL,
+  peer_service     text,
   http_method      text,
   http_path        text,
-  attributes       jsonb       NOT NULL
+  status_message   text,
+  attributes       jsonb       NOT NULL,
+  events           jsonb,
+  links            jsonb
 );
 COMMENT ON COLUMN timespan.spans.start_time IS 'When the span began.';
 COMMENT ON COLUMN timespan.spans.duration_us IS 'How long it took, in microseconds.';
+COMMENT ON COLUMN timespan.spans.sample_weight IS 'How many spans this one stands for: 1, or more where the client sampled.';
 COMMENT ON COLUMN timespan.spans.trace_id IS 'W3C trace id, its 16 bytes as a uuid.';
 COMMENT ON COLUMN timespan.spans.span_id IS 'W3C span id, its 8 bytes as a signed integer.';
 COMMENT ON COLUMN timespan.spans.parent_span_id IS 'Span id of the caller; null for the root of a trace.';
@@ -40,9 +47,14 @@ COMMENT ON COLUMN timespan.spans.http_status_code IS 'Status code of the HTTP re
 COMMENT ON COLUMN timespan.spans.service_name IS 'Name of the service (OpenTelemetry service.name).';
 COMMENT ON COLUMN timespan.spans.environment IS 'Environment (OpenTelemetry deployment.environment.name).';
 COMMENT ON COLUMN timespan.spans.span_name IS 'Name of the operation.';
+COMMENT ON COLUMN timespan.spans.endpoint IS 'The operation with ids taken out of its path, so that calls of one kind share a name; other where a service had too many.';
+COMMENT ON COLUMN timespan.spans.peer_service IS 'Whom a client or producer span called, where it says so.';
 COMMENT ON COLUMN timespan.spans.http_method IS 'HTTP request method.';
 COMMENT ON COLUMN timespan.spans.http_path IS 'HTTP request path.';
+COMMENT ON COLUMN timespan.spans.status_message IS 'What went wrong, in the words of the client.';
 COMMENT ON COLUMN timespan.spans.attributes IS 'Everything else the event carried: its labels and unknown fields.';
+COMMENT ON COLUMN timespan.spans.events IS 'OpenTelemetry span events, as an array of {time, name, attributes}; null where there are none.';
+COMMENT ON COLUMN timespan.spans.links IS 'OpenTelemetry links, as an array of {trace_id, span_id, attributes}; null where there are none.';
 
 -- "What did this service do lately": service lists, searches, and every dashboard.
 CREATE INDEX spans_service_time ON timespan.spans (service_name, start_time DESC);

@@ -23,12 +23,16 @@ const CONNECT_TIMEOUT_SECONDS = 5;
 /** A connection is replaced after half an hour, so that servers behind a name can change. */
 const CONNECTION_LIFETIME_SECONDS = 1_800;
 
+const RECONNECT_DELAY_SECONDS = 0.25;
+
 /** Opens a pool; connections are made when first needed, so this neither waits nor fails. */
 export function openDatabase(options: DatabaseOptions): Database {
   return postgres(options.url, {
     max: options.poolMax,
     connect_timeout: CONNECT_TIMEOUT_SECONDS,
     max_lifetime: CONNECTION_LIFETIME_SECONDS,
+    // The driver would wait up to 20 s after a server came back; whoever waits for it has a back-off already.
+    backoff: () => RECONNECT_DELAY_SECONDS * (0.5 + Math.random()),
     onnotice: () => {},
     connection: {
       application_name: options.applicationName,

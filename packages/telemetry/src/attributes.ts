@@ -1,3 +1,4 @@
+import { nestsDeeperThan } from "./json-depth.ts";
 import { storableText } from "./rejection.ts";
 
 /** Longest text kept of one attribute value, in UTF-16 units; what is beyond is cut and named in the row. */
@@ -48,19 +49,6 @@ function stringify(value: unknown): string | undefined {
   }
 }
 
-/** An upper bound of the nesting, cheap to compute: brackets inside strings count too. */
-function nestsDeeperThan(json: string, depthMax: number): boolean {
-  let depth = 0;
-  for (let index = 0; index < json.length; index++) {
-    const unit = json.charCodeAt(index);
-    if (unit === 123 || unit === 91) {
-      depth++;
-      if (depth > depthMax) return true;
-    } else if (unit === 125 || unit === 93) depth--;
-  }
-  return false;
-}
-
 function fit(value: unknown, depth: number, onTruncated: () => void): unknown {
   if (typeof value === "string") {
     if (value.length <= ATTRIBUTE_VALUE_CHARACTERS_MAX) return storableText(value);
@@ -76,5 +64,20 @@ function fit(value: unknown, depth: number, onTruncated: () => void): unknown {
   if (Array.isArray(value)) return value.map((item) => fit(item, depth + 1, onTruncated));
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [storableText(key), fit(item, depth + 1, onTruncated)]),
+  );
+}
+
+/** Longest text that is taken from an attribute into a column of its own. */
+export const TEXT_COLUMN_CHARACTERS_MAX = 1_024;
+
+/** The attribute `key` as text for a column, or `undefined` where it is no text or empty. */
+export function textAttribute(
+  attributes: Readonly<Record<string, unknown>>,
+  key: string,
+): string | undefined {
+  const value = attributes[key];
+  if (typeof value !== "string" || value === "") return undefined;
+  return storableText(
+    value.length > TEXT_COLUMN_CHARACTERS_MAX ? value.slice(0, TEXT_COLUMN_CHARACTERS_MAX) : value,
   );
 }

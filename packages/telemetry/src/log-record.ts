@@ -1,8 +1,10 @@
+import type { Resource } from "./resource.ts";
 import type { TimeUs } from "./timestamp.ts";
 
 /** A log record as Timespan holds it, in the terms of OpenTelemetry's log data model. */
 export interface LogRecord {
   timeUs: TimeUs;
+  resource: Resource;
   serviceName: string;
   environment: string;
   /** See `SEVERITY_NUMBER`. */

@@ -64,21 +64,35 @@ test("a span event becomes a span, field by field", () => {
     traceId: "0af7651916cd43dd8448eb211c80319c",
     spanId: "b7ad6b7169203331",
     parentSpanId: "00f067aa0ba902b7",
+    resource: {
+      resourceId: expect.stringMatching(/^[0-9a-f]{16}$/),
+      attributesJson: '{"deployment.environment.name":"production","service.name":"checkout"}',
+    },
+    sampleWeight: 1,
     serviceName: "checkout",
     environment: "production",
     spanName: "POST /orders",
+    endpoint: "POST /orders",
+    peerService: null,
+    statusMessage: null,
     spanKind: 2,
     statusCode: 2,
     httpMethod: "POST",
     httpPath: "/orders",
     httpStatusCode: 503,
     attributesJson: '{"region":"eu","retries":2,"nested":{"a":[1,null]}}',
+    eventsJson: null,
+    linksJson: null,
   });
 });
 
 test("a log event becomes a log record, its http fields among its attributes", () => {
   expect(logOf({})).toEqual({
     timeUs: Date.UTC(2026, 10, 21, 12) * 1_000,
+    resource: {
+      resourceId: expect.stringMatching(/^[0-9a-f]{16}$/),
+      attributesJson: '{"deployment.environment.name":"production","service.name":"checkout"}',
+    },
     serviceName: "checkout",
     environment: "production",
     severityNumber: 17,

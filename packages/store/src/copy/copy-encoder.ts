@@ -48,6 +48,11 @@ export class CopyEncoder {
     this.#length = this.#buffer.writeUInt32BE(value - high * 0x1_0000_0000, this.#length);
   }
 
+  float8(value: number): void {
+    this.#field(8);
+    this.#length = this.#buffer.writeDoubleBE(value, this.#length);
+  }
+
   /** Eight bytes given as 16 hex digits, for a `bigint` column. */
   int8FromHex(hex: string): void {
     this.#field(8);

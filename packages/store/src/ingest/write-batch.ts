@@ -1,4 +1,5 @@
 import { reject } from "@timespan/telemetry/rejection";
+import type { Resource } from "@timespan/telemetry/resource";
 import type { CopyColumn } from "../copy/copy-encoder.ts";
 import { copyRows } from "../copy/copy-rows.ts";
 import type { Database, Transaction } from "../database.ts";
@@ -8,7 +9,6 @@ import { spanColumns } from "../spans/span-columns.ts";
 import { locateTraces, traceLocatorColumns } from "../traces/trace-locator-columns.ts";
 import type { Batch, DeadLetter, LogRow, Source, SpanRow } from "./batch.ts";
 import { deadLetterColumns } from "./dead-letter-columns.ts";
-import { serviceResource } from "./resource.ts";
 
 /**
  * `written`: rows, dead letters and offset are durable. `fenced`: the store is not at `startOffset`, because
@@ -132,12 +132,9 @@ async function insertResources(
   spans: readonly SpanRow[],
   logs: readonly LogRow[],
 ): Promise<void> {
-  const resources = new Map(
-    [...spans.map(({ span }) => span), ...logs.map(({ log }) => log)].map(({ serviceName, environment }) => {
-      const resource = serviceResource(serviceName, environment);
-      return [resource.resourceId, resource] as const;
-    }),
-  );
+  const resources = new Map<string, Resource>();
+  for (const { span } of spans) resources.set(span.resource.resourceId, span.resource);
+  for (const { log } of logs) resources.set(log.resource.resourceId, log.resource);
   if (resources.size === 0) return;
   // Sorted, so that two writers wait for each other in one direction only.
   const sorted = [...resources.values()].sort((a, b) => (a.resourceId < b.resourceId ? -1 : 1));

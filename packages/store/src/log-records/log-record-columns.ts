@@ -1,6 +1,5 @@
 import type { CopyColumn } from "../copy/copy-encoder.ts";
 import type { LogRow } from "../ingest/batch.ts";
-import { serviceResource } from "../ingest/resource.ts";
 
 /** The columns of `timespan.log_records` in the order of the table, and how a row fills each. */
 export const logRecordColumns = (sourceId: number): readonly CopyColumn<LogRow>[] => [
@@ -10,10 +9,7 @@ export const logRecordColumns = (sourceId: number): readonly CopyColumn<LogRow>[
     write: (to, { log }) => (log.traceId === null ? to.null() : to.uuidFromHex(log.traceId)),
   },
   { name: "span_id", write: (to, { log }) => (log.spanId === null ? to.null() : to.int8FromHex(log.spanId)) },
-  {
-    name: "resource_id",
-    write: (to, { log }) => to.int8FromHex(serviceResource(log.serviceName, log.environment).resourceId),
-  },
+  { name: "resource_id", write: (to, { log }) => to.int8FromHex(log.resource.resourceId) },
   { name: "source_offset", write: (to, { source }) => to.int8(source.offset) },
   { name: "source_index", write: (to, { source }) => to.int4(source.index) },
   { name: "source_id", write: (to) => to.int2(sourceId) },

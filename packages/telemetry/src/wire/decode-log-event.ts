@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { serializeAttributes } from "../attributes.ts";
+import { type Guards, NO_GUARDS } from "../guards.ts";
 import { parseSpanId, parseTraceId } from "../ids.ts";
 import type { LogRecord } from "../log-record.ts";
 import type { Decoded } from "../rejection.ts";
+import { serviceResource } from "../resource.ts";
 import { LOG_LEVELS, SEVERITY_NUMBER } from "../severity.ts";
 import {
   BODY_CHARACTERS_MAX,
@@ -34,7 +36,11 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set(
  * Decodes one log event of the JSON contract.
  * @param recordTimeMs the Kafka record's own time, used where the event carries none
  */
-export function decodeLogEvent(bytes: Uint8Array | null, recordTimeMs: number): Decoded<LogRecord> {
+export function decodeLogEvent(
+  bytes: Uint8Array | null,
+  recordTimeMs: number,
+  guards: Guards = NO_GUARDS,
+): Decoded<LogRecord> {
   const object = parseJsonObject(bytes);
   if (!object.ok) return object;
   const validated = validateEvent(logEvent, object.value);
@@ -46,6 +52,7 @@ export function decodeLogEvent(bytes: Uint8Array | null, recordTimeMs: number): 
     ok: true,
     value: {
       timeUs: event.timestamp ?? recordTimeMs * 1_000,
+      resource: serviceResource(event.service_name, event.environment),
       serviceName: event.service_name,
       environment: event.environment,
       severityNumber: SEVERITY_NUMBER[event.level],
@@ -54,7 +61,7 @@ export function decodeLogEvent(bytes: Uint8Array | null, recordTimeMs: number): 
       traceId: event.trace_id,
       spanId: event.span_id,
       attributesJson: serializeAttributes(
-        collectAttributes(object.value, KNOWN_FIELDS, event.labels),
+        guards.attributes(collectAttributes(object.value, KNOWN_FIELDS, event.labels)),
         truncated,
       ),
     },

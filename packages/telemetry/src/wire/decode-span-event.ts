@@ -1,7 +1,12 @@
 import { z } from "zod";
-import { serializeAttributes } from "../attributes.ts";
+import { serializeAttributes, textAttribute } from "../attributes.ts";
+import { endpointName } from "../endpoint-name.ts";
+import { type Guards, NO_GUARDS } from "../guards.ts";
 import { parseSpanId } from "../ids.ts";
+import { peerServiceOf } from "../peer-service.ts";
 import type { Decoded } from "../rejection.ts";
+import { serviceResource } from "../resource.ts";
+import { sampleRateWeight } from "../sample-weight.ts";
 import type { Span } from "../span.ts";
 import { SPAN_KIND, SPAN_KIND_NAMES } from "../span-kind.ts";
 import { STATUS_CODE, STATUS_CODE_NAMES } from "../status-code.ts";
@@ -44,7 +49,11 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set(Object.keys(spanEvent.shape));
  * Decodes one span event of the JSON contract.
  * @param recordTimeMs the Kafka record's own time, used where the event carries none
  */
-export function decodeSpanEvent(bytes: Uint8Array | null, recordTimeMs: number): Decoded<Span> {
+export function decodeSpanEvent(
+  bytes: Uint8Array | null,
+  recordTimeMs: number,
+  guards: Guards = NO_GUARDS,
+): Decoded<Span> {
   const object = parseJsonObject(bytes);
   if (!object.ok) return object;
   const validated = validateEvent(spanEvent, object.value);
@@ -56,6 +65,9 @@ export function decodeSpanEvent(bytes: Uint8Array | null, recordTimeMs: number):
     event.http_path === undefined
       ? null
       : cut(event.http_path, HTTP_PATH_CHARACTERS_MAX, "http_path", truncated);
+  const attributes = guards.attributes(collectAttributes(object.value, KNOWN_FIELDS, event.labels));
+  const spanKind = SPAN_KIND[event.kind];
+  const httpMethod = event.http_method ?? null;
   return {
     ok: true,
     value: {
@@ -64,18 +76,25 @@ export function decodeSpanEvent(bytes: Uint8Array | null, recordTimeMs: number):
       traceId: event.trace_id,
       spanId: event.span_id,
       parentSpanId: event.parent_span_id,
+      resource: serviceResource(event.service_name, event.environment),
+      sampleWeight: sampleRateWeight(attributes.sample_rate),
       serviceName: event.service_name,
       environment: event.environment,
       spanName,
-      spanKind: SPAN_KIND[event.kind],
+      endpoint: guards.endpoint(
+        event.service_name,
+        endpointName(spanName, httpMethod, textAttribute(attributes, "http.route"), httpPath),
+      ),
+      spanKind,
       statusCode: STATUS_CODE[event.status],
-      httpMethod: event.http_method ?? null,
+      peerService: peerServiceOf(spanKind, attributes),
+      statusMessage: textAttribute(attributes, "error.message") ?? null,
+      httpMethod,
       httpPath,
       httpStatusCode: event.http_status_code ?? null,
-      attributesJson: serializeAttributes(
-        collectAttributes(object.value, KNOWN_FIELDS, event.labels),
-        truncated,
-      ),
+      attributesJson: serializeAttributes(attributes, truncated),
+      eventsJson: null,
+      linksJson: null,
     },
   };
 }

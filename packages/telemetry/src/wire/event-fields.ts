@@ -1,11 +1,15 @@
 import { z } from "zod";
 import { environmentName } from "../environment-name.ts";
 import { isAbsentId, parseSpanId, parseTraceId } from "../ids.ts";
+import { nestsDeeperThan } from "../json-depth.ts";
 import { type Decoded, reject, storableText } from "../rejection.ts";
 import { parseTimestamp } from "../timestamp.ts";
 
 /** A larger event is a dead letter: it would crowd out a whole batch. Kafka's own default limit is 1 MiB. */
 export const EVENT_BYTES_MAX = 4 * 1024 * 1024;
+/** An event that nests deeper is a dead letter. */
+export const EVENT_DEPTH_MAX = 500;
+const EVENT_DEPTH_CHECKED_FROM_BYTES = 4_096;
 /** Names stand in btree indexes, whose entries end at 2,704 bytes: four bytes a character and room for the rest. */
 export const NAME_CHARACTERS_MAX = 255;
 /** Texts that are kept, cut at this length and marked, but never indexed. */
@@ -84,9 +88,14 @@ export function parseJsonObject(bytes: Uint8Array | null): Decoded<Record<string
   if (bytes.byteLength > EVENT_BYTES_MAX) {
     return reject("event_too_large", `${bytes.byteLength} bytes; the limit is ${EVENT_BYTES_MAX}`);
   }
+  const json = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  // A short event cannot nest deep enough to cost anything; for a long one the serialiser takes seconds to give up.
+  if (bytes.byteLength > EVENT_DEPTH_CHECKED_FROM_BYTES && nestsDeeperThan(json, EVENT_DEPTH_MAX)) {
+    return reject("invalid_event", `nested deeper than ${EVENT_DEPTH_MAX}`);
+  }
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+    value = JSON.parse(json);
   } catch (error) {
     return reject("malformed_json", error instanceof Error ? error.message : "not JSON");
   }
