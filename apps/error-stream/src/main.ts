@@ -6,13 +6,14 @@ import { systemClock } from "@timespan/runtime/clock";
 import { Lifecycle } from "@timespan/runtime/lifecycle";
 import { createLogger } from "@timespan/runtime/logger";
 import { createRegistry } from "@timespan/runtime/metrics";
+import { orExit } from "@timespan/runtime/settings";
 import { decodeErrorEvent } from "@timespan/telemetry/wire/error-event";
 import { type ErrorStreamConfig, readConfig } from "./config.ts";
 import { Hub } from "./hub.ts";
 import { serveHub } from "./server.ts";
 import { type Tail, tailTopic } from "./tail-topic.ts";
 
-const config = readConfig();
+const config = orExit(readConfig);
 const logger = createLogger("error-stream", config.logLevel);
 const lifecycle = new Lifecycle(logger);
 lifecycle.stopOnSignals();

@@ -2,6 +2,7 @@ import { systemClock } from "@timespan/runtime/clock";
 import { Lifecycle } from "@timespan/runtime/lifecycle";
 import { createLogger } from "@timespan/runtime/logger";
 import { createRegistry } from "@timespan/runtime/metrics";
+import { orExit } from "@timespan/runtime/settings";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
 import { createApp } from "./app.ts";
 import { readConfig } from "./config.ts";
@@ -12,7 +13,7 @@ const IDLE_TIMEOUT_SECONDS = 255;
 /** Every route is a GET: a body is nothing we read. */
 const REQUEST_BODY_BYTES_MAX = 1_024;
 
-const config = readConfig();
+const config = orExit(readConfig);
 const logger = createLogger("query-api", config.logLevel);
 const lifecycle = new Lifecycle(logger);
 lifecycle.stopOnSignals();

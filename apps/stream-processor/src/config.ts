@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { type KafkaConnection, kafkaConnection, kafkaSettings } from "@timespan/broker/kafka-settings";
 import { topicSettings } from "@timespan/broker/topics";
 import { duration, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
@@ -12,7 +13,10 @@ export const settings = z.object({
   DATABASE_URL: z
     .string()
     .describe("PostgreSQL or TimescaleDB, `postgres://user:password@host:port/database`."),
-  DATABASE_POOL_MAX: wholeNumber(6, 2, 100).describe("Most connections to the database."),
+  DATABASE_POOL_MAX: wholeNumber(6, 2, 100).describe("Most connections of one worker to the database."),
+  WORKERS: wholeNumber(availableParallelism(), 1, 64)
+    .describe("Worker threads that read and write, at most one a partition. Default: the machine's cores.")
+    .meta({ defaultText: "cores" }),
   ...kafkaSettings,
   ...topicSettings,
   KAFKA_CONSUMER_GROUP: z.string().default("timespan-stream-processor").describe("Consumer group for logs."),
@@ -40,7 +44,7 @@ export const settings = z.object({
     "Batches, each of another partition, written at once.",
   ),
   INGEST_BUFFER_MB: wholeNumber(64, 1, 16_000).describe(
-    "Partitions pause while events of this many megabytes wait to be written.",
+    "Partitions pause while events of this many megabytes wait to be written, in all workers together.",
   ),
   RETENTION_SPANS: duration("7d").describe("How long spans are kept. Older ones are not accepted."),
   RETENTION_LOGS: duration("7d").describe("How long logs are kept. Older ones are not accepted."),
@@ -59,19 +63,23 @@ export const settings = z.object({
     .describe("Least severe line that is logged."),
 });
 
+/** What a topic carries. */
+export type SignalTopic = "spans" | "logs";
+
 /** One member of a consumer group and what it reads. */
 export interface GroupConfig {
   connection: KafkaConnection;
   groupId: string;
-  signals: readonly ("spans" | "logs")[];
+  signals: readonly SignalTopic[];
 }
 
 export interface StreamProcessorConfig {
-  database: { url: string; poolMax: number };
+  database: { url: string; poolMaxPerWorker: number };
+  workers: number;
   groups: GroupConfig[];
   concurrentPartitions: number;
   sessionTimeoutMs: number;
-  topics: { spans: string; logs: string; errors: string };
+  topics: Record<SignalTopic | "errors", string>;
   /** Partitions of a created topic; undefined where topics must not be created. */
   createTopicsWithPartitions: number | undefined;
   limits: IngestLimits;
@@ -88,7 +96,8 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const spanGroup = given.KAFKA_SPAN_CONSUMER_GROUP ?? given.KAFKA_CONSUMER_GROUP;
   const apart = spanGroup !== given.KAFKA_CONSUMER_GROUP;
   return {
-    database: { url: given.DATABASE_URL, poolMax: given.DATABASE_POOL_MAX },
+    database: { url: given.DATABASE_URL, poolMaxPerWorker: given.DATABASE_POOL_MAX },
+    workers: given.WORKERS,
     groups: apart
       ? [
           { connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["logs"] },
@@ -114,7 +123,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       batchBytesMax: given.BULK_BATCH_BYTES_MB * BYTES_PER_MB,
       batchAgeMsMax: given.BULK_FLUSH_INTERVAL_MS,
       parallelWritesMax: given.BULK_MAX_PARALLEL_FLUSHES,
-      bufferedBytesMax: given.INGEST_BUFFER_MB * BYTES_PER_MB,
+      bufferedBytesMax: (given.INGEST_BUFFER_MB * BYTES_PER_MB) / given.WORKERS,
       retentionSpansMs: given.RETENTION_SPANS,
       retentionLogsMs: given.RETENTION_LOGS,
     },

@@ -1,9 +1,10 @@
-import type { Registry } from "@timespan/runtime/metrics";
+const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Health, readiness and metrics of this process, as a plain fetch handler. */
 export function createHttpHandler(
   notReady: () => string[],
-  registry: Registry,
+  /** Prometheus text. */
+  metrics: () => Promise<string>,
 ): (request: Request) => Promise<Response> {
   return async (request) => {
     const { pathname } = new URL(request.url);
@@ -20,7 +21,7 @@ export function createHttpHandler(
         );
       }
       case "/metrics":
-        return new Response(await registry.metrics(), { headers: { "content-type": registry.contentType } });
+        return new Response(await metrics(), { headers: { "content-type": METRICS_CONTENT_TYPE } });
       default:
         return Response.json({ status: "not found" }, { status: 404 });
     }

@@ -171,6 +171,7 @@ export class IngestLoop {
     this.#joined = true;
     for (const lane of this.#lanes.values()) this.#abandon(lane);
     this.#lanes.clear();
+    this.#parts.metrics.lag.reset();
     this.#parts.logger.info({ partitions: partitions.map(laneKey) }, "partitions assigned");
     for (const target of partitions) this.#open(target);
   }

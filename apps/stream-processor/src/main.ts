@@ -1,46 +1,53 @@
+import { parentPort, Worker } from "node:worker_threads";
 import { connectKafka } from "@timespan/broker/connect-kafka";
-import { createConsumer } from "@timespan/broker/consumer";
+import { countPartitions } from "@timespan/broker/count-partitions";
 import { ensureTopics } from "@timespan/broker/ensure-topics";
-import { createProducer } from "@timespan/broker/producer";
 import { createBackoff } from "@timespan/runtime/backoff";
 import { systemClock } from "@timespan/runtime/clock";
 import { Lifecycle } from "@timespan/runtime/lifecycle";
 import { createLogger } from "@timespan/runtime/logger";
-import { createRegistry } from "@timespan/runtime/metrics";
+import { Counter, createRegistry, Gauge, renderMetrics } from "@timespan/runtime/metrics";
+import { orExit } from "@timespan/runtime/settings";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
 import { maintainStorage } from "@timespan/store/storage/maintain-storage";
 import { readConfig, type StreamProcessorConfig } from "./config.ts";
-import { type DecodeRecord, decodeLogRecord, decodeSpanRecord } from "./decode-record.ts";
-import { createErrorForwarder } from "./error-forwarder.ts";
 import { createHttpHandler } from "./http.ts";
-import { IngestLoop } from "./ingest-loop.ts";
-import { createIngestMetrics } from "./ingest-metrics.ts";
+import { runWorker, WRITE_TIMEOUT_MS } from "./run-worker.ts";
+import type { WorkerCommand, WorkerReport } from "./worker-messages.ts";
+import { type WorkerHandle, WorkerPool } from "./worker-pool.ts";
 
-/** A batch that takes longer than this to write is broken off by the server and tried again. */
-const WRITE_TIMEOUT_MS = 60_000;
-/** Part of the lifecycle's own limit, so that leaving the group still fits in. */
-const DRAIN_TIMEOUT_MS = 15_000;
 const MAINTENANCE_INTERVAL_MS = 3_600_000;
+const SILENCE_CHECK_INTERVAL_MS = 5_000;
+/** Longer than a worker's own limit to drain and leave, shorter than the lifecycle's. */
+const WORKERS_STOP_TIMEOUT_MS = 20_000;
 
-const config = readConfig();
+const config = orExit(readConfig);
 const logger = createLogger("stream-processor", config.logLevel);
 const lifecycle = new Lifecycle(logger);
-lifecycle.stopOnSignals();
-for (const warning of config.warnings) logger.warn(warning);
-await run(config).catch((err) => lifecycle.failWith(err));
 
-async function run(config: StreamProcessorConfig): Promise<void> {
+// One file is both: the process, and each of its worker threads. So a bundle is one file too.
+if (parentPort === null) {
+  lifecycle.stopOnSignals();
+  for (const warning of config.warnings) logger.warn(warning);
+  await supervise(config).catch((err) => lifecycle.failWith(err));
+} else {
+  const pool = parentPort;
+  pool.on("message", (_: WorkerCommand) => void lifecycle.stop().then(() => process.exit(0)));
+  const report = (message: WorkerReport) => pool.postMessage(message);
+  await runWorker(config, lifecycle, logger, report).catch((err) => lifecycle.failWith(err));
+}
+
+async function supervise(config: StreamProcessorConfig): Promise<void> {
   const clock = systemClock;
   const registry = createRegistry("stream-processor");
-  const metrics = createIngestMetrics(registry);
-  const loops: IngestLoop[] = [];
   let starting: string | undefined = "starting";
+  let pool: WorkerPool | undefined;
 
   const server = Bun.serve({
     ...config.http,
     fetch: createHttpHandler(
-      () => (starting === undefined ? loops.flatMap((loop) => loop.notReady()) : [starting]),
-      registry,
+      () => (starting === undefined ? (pool?.notReady() ?? []) : [starting]),
+      async () => renderMetrics([registry], (await pool?.metrics()) ?? []),
     ),
   });
   lifecycle.onStop("http", () => server.stop(true));
@@ -48,8 +55,8 @@ async function run(config: StreamProcessorConfig): Promise<void> {
   const database = openDatabase({
     url: config.database.url,
     role: "timespan_writer",
-    applicationName: "timespan stream-processor",
-    poolMax: config.database.poolMax,
+    applicationName: "timespan stream-processor maintenance",
+    poolMax: 1,
     statementTimeoutMs: WRITE_TIMEOUT_MS,
   });
   lifecycle.onStop("database", () => closeDatabase(database));
@@ -69,38 +76,34 @@ async function run(config: StreamProcessorConfig): Promise<void> {
   if (createTopicsWithPartitions !== undefined) {
     await untilDone("Kafka", () => ensureTopics(kafka, Object.values(topics), createTopicsWithPartitions));
   }
-  const producer = await untilDone("Kafka", () => createProducer(kafka));
-  lifecycle.onStop("producer", () => producer.disconnect());
+  const signalTopics = config.groups.flatMap(({ signals }) => signals.map((signal) => topics[signal]));
+  const partitions = await untilDone("Kafka", () => countPartitions(kafka, signalTopics));
 
-  const decoders: Record<"spans" | "logs", { decode: DecodeRecord; retentionMs: number }> = {
-    spans: { decode: decodeSpanRecord, retentionMs: config.limits.retentionSpansMs },
-    logs: { decode: decodeLogRecord, retentionMs: config.limits.retentionLogsMs },
-  };
-  for (const group of config.groups) {
-    const consumer = createConsumer(connectKafka(group.connection, logger), {
-      groupId: group.groupId,
-      topics: group.signals.map((signal) => topics[signal]),
-      concurrentPartitions: config.concurrentPartitions,
-      sessionTimeoutMs: config.sessionTimeoutMs,
-    });
-    const loop = new IngestLoop({
-      consumer,
-      database,
-      forwarder: createErrorForwarder(producer, topics.errors, clock, logger),
-      topics: new Map(group.signals.map((signal) => [topics[signal], decoders[signal]])),
-      maintainStorage: maintain,
-      limits: config.limits,
-      clock,
-      logger,
-      metrics,
-      onFatal: (error) => lifecycle.failWith(error),
-    });
-    loops.push(loop);
-    lifecycle.onStop(`consumer ${group.groupId}`, () => loop.stop(DRAIN_TIMEOUT_MS));
-    await loop.start();
-  }
+  const count = Math.max(1, Math.min(config.workers, partitions));
+  const created = new WorkerPool(count, startThread, { clock, logger });
+  pool = created;
+  new Gauge({
+    name: "timespan_ingest_workers",
+    help: "Worker threads that should be running.",
+    registers: [registry],
+  }).set(count);
+  const restarts = new Counter({
+    name: "timespan_ingest_worker_restarts_total",
+    help: "Worker threads that died and were replaced.",
+    registers: [registry],
+    collect() {
+      restarts.reset();
+      restarts.inc(created.restarts);
+    },
+  });
+  created.start();
+  lifecycle.onStop("workers", () => created.stop(WORKERS_STOP_TIMEOUT_MS));
+  lifecycle.onStop(
+    "silence",
+    clock.every(SILENCE_CHECK_INTERVAL_MS, () => created.checkSilence()),
+  );
   starting = undefined;
-  logger.info({ ...config.http, topics }, "stream-processor started");
+  logger.info({ ...config.http, topics, workers: count }, "stream-processor started");
 
   /** Whatever is not there yet when we start is waited for: the order in which a stack comes up is nobody's duty. */
   async function untilDone<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -116,4 +119,18 @@ async function run(config: StreamProcessorConfig): Promise<void> {
       }
     }
   }
+}
+
+function startThread(): WorkerHandle {
+  const thread = new Worker(new URL(import.meta.url));
+  let failure: string | undefined;
+  thread.on("error", (error: Error) => {
+    failure = error.message;
+  });
+  return {
+    onReport: (listener) => void thread.on("message", listener),
+    onExit: (listener) => void thread.once("exit", (code) => listener(failure ?? `ended with code ${code}`)),
+    send: (command: WorkerCommand) => thread.postMessage(command),
+    terminate: () => void thread.terminate(),
+  };
 }

@@ -72,6 +72,17 @@ export function readSettings<S extends z.ZodObject>(schema: S, env: Environment)
   );
 }
 
+/** What `read` returns; or, where settings are wrong, every problem in plain lines and the end of the process. */
+export function orExit<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
 const REPLACED: readonly { pattern: RegExp; replacement: string }[] = [
   {
     pattern: /^(ELASTICSEARCH|ELASTIC|ES)_/,
