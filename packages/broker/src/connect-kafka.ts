@@ -1,5 +1,6 @@
 import type { Logger } from "@timespan/runtime/logger";
-import { Kafka, type KafkaConfig, type LogEntry, logLevel, type SASLOptions } from "kafkajs";
+import { Kafka, type KafkaConfig, type LogEntry, logLevel } from "kafkajs";
+import { kafkajsSecurity } from "./auth/kafkajs-security.ts";
 import type { KafkaConnection } from "./kafka-settings.ts";
 
 export type { Kafka };
@@ -19,9 +20,8 @@ export function connectKafka(connection: KafkaConnection, logger: Logger): Kafka
     retry: RETRY,
     logLevel: logLevel.WARN,
     logCreator: () => (entry) => logEntry(logger, entry),
+    ...kafkajsSecurity(connection),
   };
-  if (connection.ssl !== undefined) config.ssl = connection.ssl;
-  if (connection.sasl !== undefined) config.sasl = connection.sasl as SASLOptions;
   return new Kafka(config);
 }
 

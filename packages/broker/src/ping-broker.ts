@@ -1,8 +1,8 @@
-import { Kafka, logLevel, type SASLOptions } from "kafkajs";
-import type { KafkaConnection } from "./kafka-settings.ts";
+import { Kafka, logLevel } from "kafkajs";
+import { kafkajsSecurity } from "./auth/kafkajs-security.ts";
+import type { BrokerSecurity } from "./kafka-settings.ts";
 
-/** What a broker asks of its clients, beside its address. */
-export type BrokerSecurity = Pick<KafkaConnection, "ssl" | "sasl">;
+export type { BrokerSecurity };
 
 const PING_TIMEOUT_MS = 5_000;
 
@@ -12,13 +12,12 @@ const PING_TIMEOUT_MS = 5_000;
  */
 export async function pingBroker(
   brokers: readonly string[],
-  { ssl, sasl }: BrokerSecurity = {},
+  security: BrokerSecurity = {},
 ): Promise<{ brokerCount: number }> {
   const kafka = new Kafka({
     brokers: [...brokers],
     clientId: "timespan-ping",
-    ...(ssl && { ssl }),
-    ...(sasl && { sasl: sasl as SASLOptions }),
+    ...kafkajsSecurity(security),
     connectionTimeout: PING_TIMEOUT_MS,
     requestTimeout: PING_TIMEOUT_MS,
     retry: { retries: 0 },
