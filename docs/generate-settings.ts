@@ -14,6 +14,7 @@ const REPOSITORY = resolve(import.meta.dir, "..");
 /** The part of a zod schema that is looked at. */
 interface Schema {
   description?: string | undefined;
+  meta?: { (): object | undefined; (data: never): unknown };
   def: {
     type: string;
     in?: Schema;
@@ -30,6 +31,8 @@ export interface Setting {
   name: string;
   /** As it would be written; undefined where there is none. */
   fallback: string | undefined;
+  /** In words, where it depends on the machine. */
+  fallbackText?: string;
   required: boolean;
   values: string;
   meaning: string;
@@ -60,10 +63,11 @@ export const composeSettings: readonly Setting[] = [
   compose("KAFKA_MEMORY", "1g", "Most memory of the container of Kafka."),
   compose("KAFKA_RETENTION_HOURS", "48", "Hours for which Kafka keeps events, stored or not."),
   compose("KAFKA_RETENTION_BYTES", "2147483648", "Most bytes that Kafka keeps of one partition."),
+  compose("WORKERS", "2", "As above; not the machine's cores here, because each needs memory."),
   compose(
     "STREAM_PROCESSOR_MEMORY",
     "768m",
-    "Most memory of the stream-processor; `INGEST_BUFFER_MB` must fit in several times.",
+    "Most memory of the stream-processor: 200 MB, 70 MB for each of `WORKERS`, and twice `INGEST_BUFFER_MB`.",
   ),
 ];
 
@@ -82,9 +86,12 @@ export const appSettings: Readonly<Record<string, readonly Setting[]>> = {
 function readSchema(shape: Readonly<Record<string, Schema>>): Setting[] {
   return Object.entries(shape).map(([name, schema]) => {
     const inner = unwrap(schema);
+    const { defaultText }: { defaultText?: unknown } = schema.meta?.() ?? {};
     return {
       name,
-      fallback: fallbackOf(inner),
+      ...(typeof defaultText === "string"
+        ? { fallback: undefined, fallbackText: defaultText }
+        : { fallback: fallbackOf(inner) }),
       required: inner.def.type !== "default" && schema.def.type !== "optional",
       values: valuesOf(inner),
       meaning: schema.description ?? "",
@@ -153,9 +160,9 @@ export function settingsPage(): string {
     "",
     ...table(
       ["Variable", "Default", "Values", "Meaning"],
-      settings.map(({ name, fallback, required, values, meaning }) => [
+      settings.map(({ name, fallback, fallbackText, required, values, meaning }) => [
         code(name),
-        required ? "required" : fallback === undefined ? "–" : code(fallback),
+        required ? "required" : (fallbackText ?? (fallback === undefined ? "–" : code(fallback))),
         values,
         meaning,
       ]),
@@ -220,7 +227,9 @@ export function environmentExample(): string {
     for (const { name, meaning } of fresh) {
       written.add(name);
       const users = groups.flatMap(([user, all]) =>
-        all.filter((setting) => setting.name === name).map(({ fallback }) => ({ user, fallback })),
+        all
+          .filter((setting) => setting.name === name)
+          .map(({ fallback, fallbackText }) => ({ user, fallback: fallback ?? fallbackText })),
       );
       const fallbacks = new Set(users.map(({ fallback }) => fallback));
       lines.push("", `# ${meaning}`);

@@ -111,13 +111,17 @@ describe("every app", () => {
   test.each(apps.filter(([name]) => name !== "migrate"))(
     "%s can be given each of its settings that the stack does not decide itself",
     (name) => {
-      const decided = /^KAFKA_(BROKERS_LOCAL|SSL|SASL)|^(PORT|ERROR_STREAM_PORT|STREAM_PROCESSOR_PORT)$/;
+      const decided =
+        /^KAFKA_(BROKERS_LOCAL|SSL|SASL|AWS)|^AWS_|^(PORT|ERROR_STREAM_PORT|STREAM_PROCESSOR_PORT)$/;
       for (const setting of settingsOf(name).filter((each) => !decided.test(each.name))) {
         const value = environmentOf(name)[setting.name];
         expect(value).toBeDefined();
         const fixed = ["HOST", "DATABASE_URL", "KAFKA_BROKERS"].includes(setting.name);
-        // Empty counts as absent, so the default stands in one place: the app.
-        if (!fixed) expect(value).toBe(`\${${setting.name}:-}`);
+        if (fixed) continue;
+        // Empty counts as absent, so the default stands in one place: the app. One that the machine decides does not.
+        const own = composeSettings.find((each) => each.name === setting.name)?.fallback ?? "";
+        expect(own === "").toBe(setting.fallbackText === undefined);
+        expect(value).toBe(`\${${setting.name}:-${own}}`);
       }
     },
   );
