@@ -8,12 +8,18 @@ const HEX = /^(?=.*\d)[0-9a-f]{8,}$/i;
 /** A path without a digit holds no number, uuid or hex: most need not be taken apart. */
 const HAS_DIGIT = /\d/;
 
+/** Paths whose normal form is remembered; beyond it the memory starts afresh, which costs only time. */
+const REMEMBERED_MAX = 10_000;
+const remembered = new Map<string, string>();
+
 /** `path` without its query, each segment that is a number, uuid or hex string replaced by a placeholder. */
 export function normalizePath(path: string): string {
   const end = path.search(/[?#]/);
   const bare = end === -1 ? path : path.slice(0, end);
   if (!HAS_DIGIT.test(bare)) return bare;
-  return bare
+  const known = remembered.get(bare);
+  if (known !== undefined) return known;
+  const normal = bare
     .split("/")
     .map((segment) =>
       NUMBER.test(segment)
@@ -25,6 +31,9 @@ export function normalizePath(path: string): string {
             : segment,
     )
     .join("/");
+  if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+  remembered.set(bare, normal);
+  return normal;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Database } from "@timespan/store/database";
 import { findTrace } from "@timespan/store/traces/find-trace";
+import { traceId } from "@timespan/telemetry/api/parameter-schemas";
 import { environmentName } from "@timespan/telemetry/environment-name";
-import { traceId } from "@timespan/telemetry/wire/event-fields";
 import type { Handler } from "hono";
 import { z } from "zod";
 import { readParameters, text } from "../parameters.ts";

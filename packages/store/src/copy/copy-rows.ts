@@ -16,8 +16,16 @@ export async function copyRows<Row>(
   columns: readonly CopyColumn<Row>[],
   rows: readonly Row[],
 ): Promise<void> {
-  if (rows.length === 0) return;
-  const bytes = encodeRows(columns, rows);
+  if (rows.length > 0) await copyBytes(transaction, table, columns, encodeRows(columns, rows));
+}
+
+/** As {@link copyRows}, of rows that `encodeRows` has encoded. */
+export async function copyBytes(
+  transaction: Transaction,
+  table: string,
+  columns: readonly { name: string }[],
+  bytes: Buffer,
+): Promise<void> {
   const names = columns.map(({ name }) => name);
   const stream = await transaction`
     COPY ${transaction(table)} (${transaction(names)}) FROM STDIN (FORMAT binary)`.writable();

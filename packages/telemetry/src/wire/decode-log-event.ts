@@ -1,39 +1,43 @@
 import { z } from "zod";
 import { serializeAttributes } from "../attributes.ts";
+import { environmentName } from "../environment-name.ts";
 import { type Guards, NO_GUARDS } from "../guards.ts";
 import { parseSpanId, parseTraceId } from "../ids.ts";
 import type { LogRecord } from "../log-record.ts";
-import type { Decoded } from "../rejection.ts";
+import { type Decoded, reject, storableText } from "../rejection.ts";
 import { serviceResource } from "../resource.ts";
 import { LOG_LEVELS, SEVERITY_NUMBER } from "../severity.ts";
 import {
   BODY_CHARACTERS_MAX,
+  checkShape,
   collectAttributes,
   commonFields,
   cut,
-  idOrNone,
+  oneOf,
+  type Problems,
   parseJsonObject,
-  text,
-  validateEvent,
-  word,
+  readIdOrNone,
+  readText,
+  readTime,
 } from "./event-fields.ts";
 
 const logEvent = z.object({
   ...commonFields,
   type: z.literal("log"),
-  level: word(LOG_LEVELS),
-  message: text,
-  trace_id: idOrNone(parseTraceId, "must be 32 (or 16) hex digits, or absent"),
-  span_id: idOrNone(parseSpanId, "must be 16 hex digits, or absent"),
+  level: z.string(),
+  message: z.string(),
+  trace_id: z.string().nullish(),
+  span_id: z.string().nullish(),
 });
 
 /** The http fields of a log have no column: they stay among its labels, where the API shows them. */
 const KNOWN_FIELDS: ReadonlySet<string> = new Set(
   Object.keys(logEvent.shape).filter((field) => !field.startsWith("http_")),
 );
+const level = oneOf(LOG_LEVELS);
 
 /**
- * Decodes one log event of the JSON contract.
+ * Decodes one log event of the JSON contract. A log need not belong to a trace.
  * @param recordTimeMs the Kafka record's own time, used where the event carries none
  */
 export function decodeLogEvent(
@@ -43,25 +47,41 @@ export function decodeLogEvent(
 ): Decoded<LogRecord> {
   const object = parseJsonObject(bytes);
   if (!object.ok) return object;
-  const validated = validateEvent(logEvent, object.value);
-  if (!validated.ok) return validated;
-  const event = validated.value;
+  const given = object.value;
+  const problems: Problems = [];
+  const event = checkShape(logEvent, given, problems);
+  const timeUs = readTime(given, recordTimeMs, problems);
+  const levelName = readText(given, "level", level.parse, level.message, problems);
+  const traceId = readIdOrNone(
+    given,
+    "trace_id",
+    parseTraceId,
+    "must be 32 (or 16) hex digits, or absent",
+    problems,
+  );
+  const spanId = readIdOrNone(given, "span_id", parseSpanId, "must be 16 hex digits, or absent", problems);
+  if (event === undefined || levelName === undefined || problems.length > 0) {
+    return reject("invalid_event", problems.join("; "));
+  }
+
+  const serviceName = storableText(event.service_name);
+  const environment = environmentName(storableText(event.environment));
   const truncated: string[] = [];
   const body = cut(event.message, BODY_CHARACTERS_MAX, "message", truncated);
   return {
     ok: true,
     value: {
-      timeUs: event.timestamp ?? recordTimeMs * 1_000,
-      resource: serviceResource(event.service_name, event.environment),
-      serviceName: event.service_name,
-      environment: event.environment,
-      severityNumber: SEVERITY_NUMBER[event.level],
-      severityText: event.level,
+      timeUs,
+      resource: serviceResource(serviceName, environment),
+      serviceName,
+      environment,
+      severityNumber: SEVERITY_NUMBER[levelName],
+      severityText: levelName,
       body,
-      traceId: event.trace_id,
-      spanId: event.span_id,
+      traceId,
+      spanId,
       attributesJson: serializeAttributes(
-        guards.attributes(collectAttributes(object.value, KNOWN_FIELDS, event.labels)),
+        guards.attributes(collectAttributes(given, KNOWN_FIELDS, event.labels)),
         truncated,
       ),
     },

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { LogRecord } from "../log-record.ts";
 import { SEVERITY_NUMBER } from "../severity.ts";
 import { formatTimestamp } from "../timestamp.ts";
-import { cut, optional } from "./event-fields.ts";
+import { cut } from "./event-fields.ts";
 
 /**
  * Limits of a forwarded error. A broker takes records of about 1 MB; an error that is larger is still worth seeing,
@@ -21,9 +21,9 @@ export const errorEvent = z.object({
   environment: z.string(),
   level: z.literal("ERROR"),
   message: z.string(),
-  trace_id: optional(z.string()),
-  span_id: optional(z.string()),
-  labels: optional(z.record(z.string(), z.unknown())),
+  trace_id: z.string().optional(),
+  span_id: z.string().optional(),
+  labels: z.record(z.string(), z.unknown()).optional(),
 });
 
 export type ErrorEvent = z.infer<typeof errorEvent>;
