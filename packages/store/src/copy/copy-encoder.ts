@@ -6,7 +6,7 @@ export class CopyEncoder {
   #buffer: Buffer;
   #length = 0;
 
-  constructor(initialBytes = 256 * 1024) {
+  constructor(initialBytes: number) {
     this.#buffer = Buffer.allocUnsafe(initialBytes);
     this.#length += this.#buffer.write("PGCOPY\n\xff\r\n\0", 0, "latin1");
     this.#length = this.#buffer.writeInt32BE(0, this.#length); // flags: no OIDs
@@ -169,8 +169,11 @@ export interface CopyColumn<Row> {
   write(encoder: CopyEncoder, row: Row): void;
 }
 
+/** Of a span without many attributes; where rows are longer the buffer grows. */
+const EXPECTED_ROW_BYTES = 400;
+
 export function encodeRows<Row>(columns: readonly CopyColumn<Row>[], rows: readonly Row[]): Buffer {
-  const encoder = new CopyEncoder();
+  const encoder = new CopyEncoder(rows.length * EXPECTED_ROW_BYTES + 1_024);
   for (const row of rows) {
     encoder.beginRow(columns.length);
     for (const column of columns) column.write(encoder, row);

@@ -18,11 +18,18 @@ export const traceLocatorColumns: readonly CopyColumn<TraceLocation>[] = [
 /** When each trace of a batch happened, ordered by trace id. */
 export function locateTraces(spans: readonly SpanRow[], logs: readonly LogRow[]): TraceLocation[] {
   const locations = new Map<string, TraceLocation>();
+  let latest: TraceLocation | undefined;
   const extend = (traceId: string, timeUs: TimeUs) => {
-    const location = locations.get(traceId);
-    if (location === undefined) locations.set(traceId, { traceId, firstTimeUs: timeUs, lastTimeUs: timeUs });
-    else if (timeUs < location.firstTimeUs) location.firstTimeUs = timeUs;
+    // The spans of a trace often come one after the other.
+    const location = latest?.traceId === traceId ? latest : locations.get(traceId);
+    if (location === undefined) {
+      latest = { traceId, firstTimeUs: timeUs, lastTimeUs: timeUs };
+      locations.set(traceId, latest);
+      return;
+    }
+    if (timeUs < location.firstTimeUs) location.firstTimeUs = timeUs;
     else if (timeUs > location.lastTimeUs) location.lastTimeUs = timeUs;
+    latest = location;
   };
   for (const { span } of spans) extend(span.traceId, span.startTimeUs);
   for (const { log } of logs) if (log.traceId !== null) extend(log.traceId, log.timeUs);
