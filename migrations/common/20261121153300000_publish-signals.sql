@@ -9,6 +9,81 @@ COMMENT ON TABLE timespan.trace_locator IS 'When a trace happened: one row a tra
 GRANT INSERT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_writer;
 GRANT SELECT ON timespan.spans, timespan.log_records, timespan.trace_locator TO timespan_reader;
 
+-- Rows older than what rollups still refresh as they go. Written one by one they would each invalidate what lies
+-- between them; here they wait, at most a minute, to be moved chunk by chunk.
+CREATE TABLE timespan.late_spans (LIKE timespan.spans INCLUDING DEFAULTS INCLUDING COMMENTS);
+CREATE TABLE timespan.late_log_records (LIKE timespan.log_records INCLUDING DEFAULTS INCLUDING COMMENTS);
+COMMENT ON TABLE timespan.late_spans IS 'Spans that came late and wait to be moved to timespan.spans, which has the same columns.';
+COMMENT ON TABLE timespan.late_log_records IS 'Log records that came late and wait to be moved to timespan.log_records, which has the same columns.';
+CREATE INDEX late_spans_time ON timespan.late_spans (start_time);
+CREATE INDEX late_log_records_time ON timespan.late_log_records (time);
+GRANT INSERT ON timespan.late_spans, timespan.late_log_records TO timespan_writer;
+
+CREATE FUNCTION timespan.move_late_rows(
+  retention_spans interval,
+  retention_logs interval,
+  bucket interval,
+  rows_max integer,
+  OUT moved_count bigint,
+  OUT expired_count bigint
+)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  bucket_start timestamptz;
+  step bigint;
+BEGIN
+  moved_count := 0;
+  expired_count := 0;
+  -- Another process is at it: what is left is its work.
+  IF NOT pg_try_advisory_xact_lock(hashtext('timespan.move_late_rows')) THEN
+    RETURN;
+  END IF;
+
+  -- What grew older than retention while it waited has no place to go to.
+  DELETE FROM timespan.late_spans WHERE start_time < now() - retention_spans;
+  GET DIAGNOSTICS step = ROW_COUNT;
+  expired_count := expired_count + step;
+  DELETE FROM timespan.late_log_records WHERE time < now() - retention_logs;
+  GET DIAGNOSTICS step = ROW_COUNT;
+  expired_count := expired_count + step;
+
+  -- The oldest bucket only: a transaction then touches one chunk, and invalidates no more than lies within it.
+  SELECT date_bin(bucket, min(start_time), TIMESTAMPTZ '2000-01-01 00:00:00+00') INTO bucket_start FROM timespan.late_spans;
+  IF bucket_start IS NOT NULL THEN
+    WITH moved AS (
+      DELETE FROM timespan.late_spans
+      WHERE ctid IN (
+        SELECT ctid FROM timespan.late_spans WHERE start_time < bucket_start + bucket ORDER BY start_time LIMIT rows_max
+      )
+      RETURNING *
+    )
+    INSERT INTO timespan.spans SELECT * FROM moved ORDER BY service_name, start_time;
+    GET DIAGNOSTICS step = ROW_COUNT;
+    moved_count := moved_count + step;
+  END IF;
+  SELECT date_bin(bucket, min(time), TIMESTAMPTZ '2000-01-01 00:00:00+00') INTO bucket_start FROM timespan.late_log_records;
+  IF bucket_start IS NOT NULL THEN
+    WITH moved AS (
+      DELETE FROM timespan.late_log_records
+      WHERE ctid IN (
+        SELECT ctid FROM timespan.late_log_records WHERE time < bucket_start + bucket ORDER BY time LIMIT rows_max
+      )
+      RETURNING *
+    )
+    INSERT INTO timespan.log_records SELECT * FROM moved ORDER BY service_name, time;
+    GET DIAGNOSTICS step = ROW_COUNT;
+    moved_count := moved_count + step;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) IS
+  'Moves the oldest bucket of late rows to where they belong, and says how many. Called until it moves none.';
+REVOKE EXECUTE ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) TO timespan_writer;
+
 CREATE VIEW apm.spans AS
 SELECT
   start_time,

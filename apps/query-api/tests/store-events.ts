@@ -22,6 +22,7 @@ export async function storeEvents(
     sourceId: opened.sourceId,
     startOffset: opened.nextOffset,
     endOffset: opened.nextOffset + events.length,
+    lateBeforeUs: Number.NEGATIVE_INFINITY,
     spans: [],
     logs: [],
     deadLetters: [],

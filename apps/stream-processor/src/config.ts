@@ -49,6 +49,9 @@ export const settings = z.object({
   RETENTION_SPANS: duration("7d").describe("How long spans are kept. Older ones are not accepted."),
   RETENTION_LOGS: duration("7d").describe("How long logs are kept. Older ones are not accepted."),
   RETENTION_DEAD_LETTERS: duration("30d").describe("How long dead letters are kept."),
+  LATE_AFTER: duration("30m").describe(
+    "Rows older than this when they arrive are staged and moved within a minute, so that rollups are refreshed once for many of them.",
+  ),
   CHUNK_INTERVAL: duration("6h").describe(
     "Time covered by one chunk on TimescaleDB: 6h up to 2,000 rows/s, 1h up to 10,000, 15m at 50,000.",
   ),
@@ -126,6 +129,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       bufferedBytesMax: (given.INGEST_BUFFER_MB * BYTES_PER_MB) / given.WORKERS,
       retentionSpansMs: given.RETENTION_SPANS,
       retentionLogsMs: given.RETENTION_LOGS,
+      lateAfterMs: given.LATE_AFTER,
     },
     storage: {
       retentionSpansMs: given.RETENTION_SPANS,

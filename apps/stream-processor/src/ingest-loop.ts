@@ -24,6 +24,8 @@ export interface IngestLimits {
   bufferedBytesMax: number;
   retentionSpansMs: number;
   retentionLogsMs: number;
+  /** Rows older than this are staged and moved later. */
+  lateAfterMs: number;
 }
 
 export interface IngestLoopParts {
@@ -298,13 +300,18 @@ export class IngestLoop {
   }
 
   #openBatch(lane: Lane): OpenBatch {
-    lane.open ??= new OpenBatch(
-      lane.topic,
-      lane.partition,
-      lane.sourceId,
-      lane.position,
-      this.#parts.clock.nowMs(),
-    );
+    if (lane.open === undefined) {
+      const nowMs = this.#parts.clock.nowMs();
+      const lateBeforeUs = (nowMs - this.#parts.limits.lateAfterMs) * 1_000;
+      lane.open = new OpenBatch(
+        lane.topic,
+        lane.partition,
+        lane.sourceId,
+        lane.position,
+        nowMs,
+        lateBeforeUs,
+      );
+    }
     return lane.open;
   }
 
@@ -415,6 +422,7 @@ export class IngestLoop {
       return;
     }
     metrics.rows.inc({ topic: batch.topic }, outcome.rowCount);
+    if (outcome.lateRowCount > 0) metrics.lateRows.inc({ topic: batch.topic }, outcome.lateRowCount);
     for (const { rejection } of outcome.deadLetters) {
       metrics.deadLetters.inc({ topic: batch.topic, reason: rejection.reason });
     }

@@ -10,6 +10,12 @@ export function createIngestMetrics(registry: Registry) {
       labelNames: ["topic"],
       registers,
     }),
+    lateRows: new Counter({
+      name: "timespan_ingest_late_rows_total",
+      help: "Rows that came late and were staged, to be moved chunk by chunk.",
+      labelNames: ["topic"],
+      registers,
+    }),
     deadLetters: new Counter({
       name: "timespan_ingest_dead_letters_total",
       help: "Events that became dead letters.",

@@ -10,6 +10,7 @@ import { Counter, createRegistry, Gauge, renderMetrics } from "@timespan/runtime
 import { orExit } from "@timespan/runtime/settings";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
 import { maintainStorage } from "@timespan/store/storage/maintain-storage";
+import { moveLateRows } from "@timespan/store/storage/move-late-rows";
 import { readConfig, type StreamProcessorConfig } from "./config.ts";
 import { createHttpHandler } from "./http.ts";
 import { runWorker, WRITE_TIMEOUT_MS } from "./run-worker.ts";
@@ -17,6 +18,7 @@ import type { WorkerCommand, WorkerReport } from "./worker-messages.ts";
 import { type WorkerHandle, WorkerPool } from "./worker-pool.ts";
 
 const MAINTENANCE_INTERVAL_MS = 3_600_000;
+const MOVE_LATE_ROWS_INTERVAL_MS = 20_000;
 const SILENCE_CHECK_INTERVAL_MS = 5_000;
 /** Longer than a worker's own limit to drain and leave, shorter than the lifecycle's. */
 const WORKERS_STOP_TIMEOUT_MS = 20_000;
@@ -66,6 +68,28 @@ async function supervise(config: StreamProcessorConfig): Promise<void> {
     "maintenance",
     clock.every(MAINTENANCE_INTERVAL_MS, () => {
       maintain().catch((err) => logger.error({ err }, "storage not maintained; next try in an hour"));
+    }),
+  );
+
+  const movedRows = new Counter({
+    name: "timespan_ingest_moved_late_rows_total",
+    help: "Late rows that were moved to where they belong.",
+    registers: [registry],
+  });
+  const expiredRows = new Counter({
+    name: "timespan_ingest_expired_late_rows_total",
+    help: "Late rows that grew older than retention before they were moved.",
+    registers: [registry],
+  });
+  lifecycle.onStop(
+    "late rows",
+    clock.every(MOVE_LATE_ROWS_INTERVAL_MS, () => {
+      moveLateRows(database, config.storage)
+        .then(({ movedCount, expiredCount }) => {
+          movedRows.inc(movedCount);
+          expiredRows.inc(expiredCount);
+        })
+        .catch((err) => logger.warn({ err }, "late rows not moved; next try in 20 s"));
     }),
   );
 

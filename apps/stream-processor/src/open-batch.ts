@@ -22,6 +22,7 @@ export class OpenBatch implements Batch {
     readonly sourceId: number,
     readonly startOffset: number,
     readonly openedAtMs: number,
+    readonly lateBeforeUs: number,
   ) {
     this.endOffset = startOffset;
   }

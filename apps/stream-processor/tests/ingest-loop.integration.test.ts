@@ -24,6 +24,7 @@ const LIMITS: IngestLimits = {
   bufferedBytesMax: 10_000_000,
   retentionSpansMs: 7 * DAY_MS,
   retentionLogsMs: 7 * DAY_MS,
+  lateAfterMs: 7 * DAY_MS,
 };
 
 /** Keeps what was forwarded; holds it back while the gate is closed. */

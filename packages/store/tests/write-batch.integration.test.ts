@@ -56,6 +56,7 @@ for (const { engine, present } of testEngines()) {
         sourceId,
         startOffset: nextOffset,
         endOffset: nextOffset + 1_000,
+        lateBeforeUs: Number.NEGATIVE_INFINITY,
         spans: [],
         logs: [],
         deadLetters: [],

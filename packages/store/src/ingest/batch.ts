@@ -1,6 +1,7 @@
 import type { LogRecord } from "@timespan/telemetry/log-record";
 import type { Rejection } from "@timespan/telemetry/rejection";
 import type { Span } from "@timespan/telemetry/span";
+import type { TimeUs } from "@timespan/telemetry/timestamp";
 
 /** Where in its partition a row came from: the Kafka record's offset, and the position within that record. */
 export interface Source {
@@ -35,6 +36,8 @@ export interface Batch {
   startOffset: number;
   /** The offset that it will be at afterwards. */
   endOffset: number;
+  /** Rows before this time are staged and moved later; see `moveLateRows`. */
+  lateBeforeUs: TimeUs;
   spans: SpanRow[];
   logs: LogRow[];
   deadLetters: DeadLetter[];

@@ -15,7 +15,13 @@ import { deadLetterColumns } from "./dead-letter-columns.ts";
  * another process owns the partition or this batch was written before; nothing was changed, ask the store anew.
  */
 export type WriteOutcome =
-  | { outcome: "written"; rowCount: number; deadLetters: readonly DeadLetter[] }
+  | {
+      outcome: "written";
+      rowCount: number;
+      /** How many of those, or of the refused ones, came late and were staged. */
+      lateRowCount: number;
+      deadLetters: readonly DeadLetter[];
+    }
   | { outcome: "fenced" };
 
 /**
@@ -68,9 +74,21 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
         ({ log }) => log.serviceName,
         ({ log }) => log.timeUs,
       );
+      const lateSpans = spans.filter(({ span }) => span.startTimeUs < batch.lateBeforeUs);
+      const lateLogs = logs.filter(({ log }) => log.timeUs < batch.lateBeforeUs);
+      const timelySpans = spans.filter(({ span }) => span.startTimeUs >= batch.lateBeforeUs);
+      const timelyLogs = logs.filter(({ log }) => log.timeUs >= batch.lateBeforeUs);
       const refused = [
-        ...(await copy(transaction, "timespan.spans", spanColumns(sourceId), spans, batch)),
-        ...(await copy(transaction, "timespan.log_records", logRecordColumns(sourceId), logs, batch)),
+        ...(await copy(transaction, "timespan.spans", spanColumns(sourceId), timelySpans, batch)),
+        ...(await copy(transaction, "timespan.log_records", logRecordColumns(sourceId), timelyLogs, batch)),
+        ...(await copy(transaction, "timespan.late_spans", spanColumns(sourceId), lateSpans, batch)),
+        ...(await copy(
+          transaction,
+          "timespan.late_log_records",
+          logRecordColumns(sourceId),
+          lateLogs,
+          batch,
+        )),
       ];
       await copyRows(
         transaction,
@@ -93,7 +111,8 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
         WHERE topic = ${topic} AND partition = ${partition}
           AND next_offset = ${startOffset} AND source_id = ${sourceId}`;
       if (moved.count !== 1) throw new Fenced();
-      return { outcome: "written", rowCount, deadLetters } as const;
+      const lateRowCount = lateSpans.length + lateLogs.length;
+      return { outcome: "written", rowCount, lateRowCount, deadLetters } as const;
     });
   } catch (error) {
     if (error instanceof Fenced) return { outcome: "fenced" };

@@ -23,8 +23,8 @@ export async function maintainStorage(database: Database, settings: StorageSetti
     )`;
 }
 
-/** Days and seconds, not months: a policy's interval must have one length. */
-function interval(ms: number): string {
+/** An interval as PostgreSQL reads it. Days and seconds, not months: a policy's interval must have one length. */
+export function interval(ms: number): string {
   const days = Math.floor(ms / 86_400_000);
   return `${days} days ${(ms - days * 86_400_000) / 1_000} seconds`;
 }
