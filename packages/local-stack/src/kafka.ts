@@ -29,6 +29,13 @@ export interface KafkaOptions {
   /** Why this one, for the line that says what was chosen. */
   why: string;
   progress(line: string): void;
+  /**
+   * Lines added to server.properties, where the last of a name counts: for tests of listeners that the stack itself
+   * has no use for. May name `@PORT@` and `@CONTROLLER_PORT@`; the plain listener must stay, it tells who is ready.
+   */
+  addedProperties?: readonly string[];
+  /** Added to the format step, such as `--add-scram=…`. */
+  addedFormatArgs?: readonly string[];
 }
 
 /**
@@ -83,7 +90,7 @@ function kafkaServer(
       async launch(signal) {
         const { classpath } = await resolveKafkaJars({ ...options, signal }, clock);
         mkdirSync(dataDir, { recursive: true });
-        writeFileSync(settingsFile, await serverProperties(dir, dataDir, port));
+        writeFileSync(settingsFile, await serverProperties(dir, dataDir, port, options.addedProperties));
         const jvm = [
           ...["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"],
           `-Dlog4j2.configurationFile=${join(CONFIG_DIR, "log4j2.properties")}`,
@@ -91,7 +98,7 @@ function kafkaServer(
         ];
         if (!existsSync(join(dataDir, "meta.properties"))) {
           options.progress("Formatting Kafka's data folder");
-          await format(java.command, jvm, dataDir, settingsFile, environment);
+          await format(java.command, jvm, dataDir, settingsFile, options);
         }
         if (signal?.aborted) throw new StackStartAborted();
         return startProcess(
@@ -125,7 +132,7 @@ async function format(
   jvm: readonly string[],
   dataDir: string,
   settingsFile: string,
-  environment: Environment,
+  { environment, addedFormatArgs = [] }: KafkaOptions,
 ): Promise<void> {
   // May begin with a dash: given below as --cluster-id=…, or Kafka takes it for an option.
   const clusterId = Buffer.from(randomUUID().replaceAll("-", ""), "hex").toString("base64url");
@@ -133,7 +140,10 @@ async function format(
   mkdirSync(dataDir, { recursive: true });
   const { ok, stdout, stderr } = await askProgram(
     java,
-    [...jvm, "kafka.tools.StorageTool", "format", `--cluster-id=${clusterId}`, "-c", settingsFile],
+    [
+      ...[...jvm, "kafka.tools.StorageTool", "format", `--cluster-id=${clusterId}`, "-c", settingsFile],
+      ...addedFormatArgs,
+    ],
     { environment, timeoutMs: FORMAT_TIMEOUT_MS },
   );
   if (ok) return;
@@ -143,13 +153,18 @@ async function format(
   throw new StackError(`Kafka could not format ${dataDir}: ${said}`, "See the text above.");
 }
 
-async function serverProperties(dir: string, dataDir: string, port: number): Promise<string> {
+async function serverProperties(
+  dir: string,
+  dataDir: string,
+  port: number,
+  added: readonly string[] = [],
+): Promise<string> {
   const values: Record<string, string> = {
     PORT: String(port),
     CONTROLLER_PORT: String(await controllerPort(dir, port)),
     DATA_DIRECTORY: dataDir,
   };
-  const template = readFileSync(join(CONFIG_DIR, "server.properties"), "utf8");
+  const template = [readFileSync(join(CONFIG_DIR, "server.properties"), "utf8"), ...added].join("\n");
   return template.replace(/@([A-Z_]+)@/g, (_, name: string) => {
     const value = values[name];
     if (value === undefined) throw new Error(`server.properties names @${name}@, which nothing fills in`);
