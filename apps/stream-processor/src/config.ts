@@ -5,6 +5,7 @@ import { duration, port, readSettings, replacedVariables, wholeNumber } from "@t
 import type { StorageSettings } from "@timespan/store/storage/maintain-storage";
 import { z } from "zod";
 import type { IngestLimits } from "./ingest-loop.ts";
+import type { ThroughputSettings } from "./throughput-log.ts";
 
 const BYTES_PER_MB = 1_000_000;
 
@@ -46,6 +47,15 @@ export const settings = z.object({
   INGEST_BUFFER_MB: wholeNumber(64, 1, 16_000).describe(
     "Partitions pause while events of this many megabytes wait to be written, in all workers together.",
   ),
+  STREAM_THROUGHPUT_TARGET_COUNT: wholeNumber(0, 0, 1_000_000_000).describe(
+    "A throughput line is logged after this many records; 0 logs none.",
+  ),
+  STREAM_THROUGHPUT_MIN_INTERVAL_MS: wholeNumber(10_000, 0, 3_600_000).describe(
+    "Least milliseconds between two throughput lines of one worker.",
+  ),
+  STREAM_THROUGHPUT_BATCH_SIZE: wholeNumber(5_000, 1, 1_000_000_000).describe(
+    "Records after which it is looked whether a throughput line is due.",
+  ),
   RETENTION_SPANS: duration("7d").describe("How long spans are kept. Older ones are not accepted."),
   RETENTION_LOGS: duration("7d").describe("How long logs are kept. Older ones are not accepted."),
   RETENTION_DEAD_LETTERS: duration("30d").describe("How long dead letters are kept."),
@@ -86,6 +96,7 @@ export interface StreamProcessorConfig {
   /** Partitions of a created topic; undefined where topics must not be created. */
   createTopicsWithPartitions: number | undefined;
   limits: IngestLimits;
+  throughput: ThroughputSettings;
   storage: StorageSettings;
   http: { hostname: string; port: number };
   logLevel: string;
@@ -130,6 +141,11 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       retentionSpansMs: given.RETENTION_SPANS,
       retentionLogsMs: given.RETENTION_LOGS,
       lateAfterMs: given.LATE_AFTER,
+    },
+    throughput: {
+      targetCount: given.STREAM_THROUGHPUT_TARGET_COUNT,
+      intervalMsMin: given.STREAM_THROUGHPUT_MIN_INTERVAL_MS,
+      sampleEvery: given.STREAM_THROUGHPUT_BATCH_SIZE,
     },
     storage: {
       retentionSpansMs: given.RETENTION_SPANS,

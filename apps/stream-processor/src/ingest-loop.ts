@@ -14,6 +14,7 @@ import type { DecodeRecord } from "./decode-record.ts";
 import type { ErrorForwarder } from "./error-forwarder.ts";
 import type { IngestMetrics } from "./ingest-metrics.ts";
 import { type CloseReason, OpenBatch } from "./open-batch.ts";
+import type { ThroughputLog } from "./throughput-log.ts";
 
 export interface IngestLimits {
   batchRowsMax: number;
@@ -40,6 +41,7 @@ export interface IngestLoopParts {
   clock: Clock;
   logger: Logger;
   metrics: IngestMetrics;
+  throughput: ThroughputLog;
   /** An error that repeating cannot mend: the process should end, with nothing acknowledged. */
   onFatal(error: unknown): void;
 }
@@ -426,6 +428,7 @@ export class IngestLoop {
     for (const { rejection } of outcome.deadLetters) {
       metrics.deadLetters.inc({ topic: batch.topic, reason: rejection.reason });
     }
+    this.#parts.throughput.stored(batch.endOffset - batch.startOffset);
     metrics.batches.inc({ closed_by: batch.closedBy ?? "age" });
     metrics.writeSeconds.observe(durationMs / 1_000);
     logger.debug(

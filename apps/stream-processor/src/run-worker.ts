@@ -12,6 +12,7 @@ import { createErrorForwarder } from "./error-forwarder.ts";
 import { IngestLoop } from "./ingest-loop.ts";
 import { createIngestMetrics } from "./ingest-metrics.ts";
 import { decodersByTopic } from "./signals.ts";
+import { ThroughputLog } from "./throughput-log.ts";
 import { REPORT_INTERVAL_MS, type WorkerReport } from "./worker-messages.ts";
 
 /** A batch that takes longer than this to write is broken off by the server and tried again. */
@@ -79,6 +80,7 @@ export async function runWorker(
       clock,
       logger,
       metrics,
+      throughput: new ThroughputLog(config.throughput, clock, logger),
       onFatal: (error) => lifecycle.failWith(error),
     });
     loops.push(loop);

@@ -14,6 +14,7 @@ import { type DecodeRecord, decodeLogRecord, decodeSpanRecord } from "../src/dec
 import type { ErrorForwarder } from "../src/error-forwarder.ts";
 import { type IngestLimits, IngestLoop } from "../src/ingest-loop.ts";
 import { createIngestMetrics } from "../src/ingest-metrics.ts";
+import { ThroughputLog } from "../src/throughput-log.ts";
 
 const DAY_MS = 86_400_000;
 const LIMITS: IngestLimits = {
@@ -26,6 +27,8 @@ const LIMITS: IngestLimits = {
   retentionLogsMs: 7 * DAY_MS,
   lateAfterMs: 7 * DAY_MS,
 };
+
+const NO_THROUGHPUT_LINES = { targetCount: 0, intervalMsMin: 0, sampleEvery: 1 };
 
 /** Keeps what was forwarded; holds it back while the gate is closed. */
 class ScriptedForwarder implements ErrorForwarder {
@@ -84,6 +87,7 @@ for (const { engine, present } of testEngines()) {
         clock: systemClock,
         logger: createLogger("test", "silent"),
         metrics,
+        throughput: new ThroughputLog(NO_THROUGHPUT_LINES, systemClock, createLogger("test", "silent")),
         onFatal: (error) => fatal.push(error),
       });
       return { topic, consumer, forwarder, loop, metrics, fatal };
