@@ -139,10 +139,9 @@ for (const { engine, present } of testEngines()) {
       const service = uniqueName("svc");
       const first = await run(env);
       await produce(env.KAFKA_APM_SPAN_TOPIC, numberedSpans(service, 0, 300));
-      await eventually(
-        async () => /timespan_ingest_buffered_bytes [1-9]/.test(await metricsOf(first)),
-        { what: "the events to be read" },
-      );
+      await eventually(async () => /timespan_ingest_buffered_bytes [1-9]/.test(await metricsOf(first)), {
+        what: "the events to be read",
+      });
       expect((await storedTimes(database, service)).rows).toBe(0);
       await first.stop();
       expect(await first.exited).toBe(0);

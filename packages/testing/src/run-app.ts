@@ -19,12 +19,14 @@ export interface RunningApp {
 /**
  * Starts an app of the product as a process of its own, on a free port, and waits until it is ready.
  * @param portVariable the app's variable for its port
+ * @param options `awaitReady: false` returns at once, for a process that starts while its servers are away
  * @throws {Error} with what it printed, where it ends or is not ready in time
  */
 export async function runApp(
   name: "stream-processor" | "query-api" | "error-stream",
   portVariable: string,
   env: Record<string, string>,
+  { awaitReady = true }: { awaitReady?: boolean } = {},
 ): Promise<RunningApp> {
   const port = freePort();
   const child = Bun.spawn([process.execPath, resolve(REPOSITORY, `apps/${name}/src/main.ts`)], {
@@ -58,6 +60,7 @@ export async function runApp(
       await child.exited;
     },
   };
+  if (!awaitReady) return app;
   try {
     await eventually(
       async () => {
