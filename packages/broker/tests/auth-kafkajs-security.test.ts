@@ -1,15 +1,8 @@
-import { describe, expect, test } from "bun:test";
-import { KafkaJSError } from "kafkajs";
+import { expect, test } from "bun:test";
 import { kafkajsSecurity } from "../src/auth/kafkajs-security.ts";
+import { logIn } from "./auth-scripted-broker.ts";
 
 const AWS = { mechanism: "aws", region: "eu-west-1", roleSessionName: "timespan" } as const;
-
-/** What kafkajs would call before it logs in. */
-function providerOf(security: ReturnType<typeof kafkajsSecurity>): () => Promise<{ value: string }> {
-  const { sasl } = security;
-  if (sasl === undefined || !("oauthBearerProvider" in sasl)) throw new Error("no login by token");
-  return sasl.oauthBearerProvider;
-}
 
 test("nothing is asked of a broker that asks nothing", () => {
   expect(kafkajsSecurity({})).toEqual({});
@@ -26,35 +19,21 @@ test("TLS and a login by password are passed on as copies, since kafkajs writes 
   expect(security.sasl as unknown).not.toBe(connection.sasl);
 });
 
-describe("MSK IAM", () => {
-  test("opens one source of tokens and asks it at each login", async () => {
-    let opened = 0;
-    let asked = 0;
-    const provider = providerOf(
-      kafkajsSecurity({ sasl: AWS }, async (login) => {
-        expect(login).toEqual(AWS);
-        opened++;
-        return async () => `token ${++asked}`;
-      }),
-    );
-    expect(await provider()).toEqual({ value: "token 1" });
-    expect(await provider()).toEqual({ value: "token 2" });
-    expect(opened).toBe(1);
+test("MSK IAM opens one source of tokens at the first login and asks it at each", async () => {
+  let opened = 0;
+  let asked = 0;
+  const { sasl } = kafkajsSecurity({ sasl: AWS }, async (login) => {
+    expect(login).toEqual(AWS);
+    opened++;
+    return async () => `token-${++asked}`;
   });
-
-  test("credentials that cannot be had now are worth another try, and the reason is told", async () => {
-    const provider = providerOf(
-      kafkajsSecurity({ sasl: AWS }, async () => async () => {
-        throw new Error("the metadata service does not answer");
-      }),
-    );
-    const error = await provider().catch((error: unknown) => error);
-    expect(error).toBeInstanceOf(KafkaJSError);
-    expect(error).toMatchObject({
-      message: "no token for MSK IAM: the metadata service does not answer",
-      retriable: true,
-    });
-  });
+  expect(opened).toBe(0);
+  const said = await logIn(sasl, 2);
+  expect(said).toEqual([
+    "n,,\u0001auth=Bearer token-1\u0001\u0001",
+    "n,,\u0001auth=Bearer token-2\u0001\u0001",
+  ]);
+  expect(opened).toBe(1);
 });
 
 test("who does not log in by MSK IAM does not load the AWS SDK", async () => {

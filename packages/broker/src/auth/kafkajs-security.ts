@@ -1,5 +1,6 @@
-import { type KafkaConfig, KafkaJSError, type SASLOptions } from "kafkajs";
+import type { KafkaConfig, SASLOptions } from "kafkajs";
 import type { BrokerSecurity, KafkaLogin } from "../kafka-settings.ts";
+import { bearerLogin } from "./bearer-login.ts";
 
 type AwsLogin = Extract<KafkaLogin, { mechanism: "aws" }>;
 type TokenSource = () => Promise<string>;
@@ -15,32 +16,22 @@ export function kafkajsSecurity(
   return {
     ...(ssl && { ssl: { ...ssl } }),
     ...(sasl && {
-      sasl: sasl.mechanism === "aws" ? tokenLogin(sasl, openTokenSource) : ({ ...sasl } as SASLOptions),
+      sasl: sasl.mechanism === "aws" ? awsLogin(sasl, openTokenSource) : ({ ...sasl } as SASLOptions),
     }),
   };
+}
+
+function awsLogin(login: AwsLogin, open: (login: AwsLogin) => Promise<TokenSource>) {
+  let source: Promise<TokenSource> | undefined;
+  return bearerLogin(async () => {
+    source ??= open(login);
+    const createToken = await source;
+    return createToken();
+  });
 }
 
 /** Loads the AWS SDK at the first login that needs it, so that nobody else pays for it. */
 async function openMskIamTokens(login: AwsLogin): Promise<TokenSource> {
   const { createMskIamTokens } = await import("./msk-iam-token.ts");
   return createMskIamTokens(login);
-}
-
-function tokenLogin(login: AwsLogin, open: (login: AwsLogin) => Promise<TokenSource>): SASLOptions {
-  let source: Promise<TokenSource> | undefined;
-  return {
-    mechanism: "oauthbearer",
-    // Asked before each login, and kafkajs repeats that before the session which the broker granted ends.
-    async oauthBearerProvider() {
-      try {
-        source ??= open(login);
-        const createToken = await source;
-        return { value: await createToken() };
-      } catch (error) {
-        // Credentials come from services that may be away for a moment: worth another try, as a broker is.
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new KafkaJSError(`no token for MSK IAM: ${reason}`, { retriable: true });
-      }
-    },
-  };
 }
