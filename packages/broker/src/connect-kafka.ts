@@ -1,9 +1,13 @@
 import type { Logger } from "@timespan/runtime/logger";
 import { Kafka, type KafkaConfig, type LogEntry, logLevel } from "kafkajs";
 import { kafkajsSecurity } from "./auth/kafkajs-security.ts";
+import { registerCodecs } from "./codecs/register-codecs.ts";
 import type { KafkaConnection } from "./kafka-settings.ts";
 
+export { CompressionTypes } from "kafkajs";
 export type { Kafka };
+
+registerCodecs();
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 30_000;
