@@ -11,6 +11,12 @@ const topicName = (fallback: string) =>
 export const topicSettings = {
   KAFKA_APM_LOG_TOPIC: topicName("apm.logs").describe("Topic of log events."),
   KAFKA_APM_SPAN_TOPIC: topicName("apm.spans").describe("Topic of span events."),
+  KAFKA_OTLP_SPAN_TOPIC: topicName("otlp_spans").describe(
+    "Topic of OpenTelemetry export requests of spans, in protobuf or JSON.",
+  ),
+  KAFKA_OTLP_LOG_TOPIC: topicName("otlp_logs").describe(
+    "Topic of OpenTelemetry export requests of logs, in protobuf or JSON.",
+  ),
   KAFKA_APM_LOG_ERROR_TOPIC: topicName("apm.logs.error").describe(
     "Topic to which every ERROR log is forwarded for the live channel.",
   ),

@@ -1,6 +1,8 @@
 /** Why an event became a dead letter. The codes are stored and searched for: add, never rename. */
 export type RejectionReason =
   | "malformed_json"
+  | "malformed_protobuf"
+  | "unreadable_batch"
   | "invalid_event"
   | "event_too_large"
   | "timestamp_too_old"
