@@ -154,6 +154,8 @@ async function measurePool(
     KAFKA_APM_SPAN_TOPIC: topics.spans,
     KAFKA_APM_LOG_TOPIC: topics.logs,
     KAFKA_APM_LOG_ERROR_TOPIC: topics.errors,
+    KAFKA_OTLP_SPAN_TOPIC: `${name}.otlp_spans`,
+    KAFKA_OTLP_LOG_TOPIC: `${name}.otlp_logs`,
     KAFKA_CONSUMER_GROUP: name,
     WORKERS: values.workers,
     LOG_LEVEL: "warn",

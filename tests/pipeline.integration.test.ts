@@ -30,6 +30,8 @@ for (const { engine, present } of testEngines()) {
         KAFKA_APM_SPAN_TOPIC: topics.spans,
         KAFKA_APM_LOG_TOPIC: topics.logs,
         KAFKA_APM_LOG_ERROR_TOPIC: `${name}.errors`,
+        KAFKA_OTLP_SPAN_TOPIC: `${name}.otlp_spans`,
+        KAFKA_OTLP_LOG_TOPIC: `${name}.otlp_logs`,
         KAFKA_CONSUMER_GROUP: name,
         KAFKA_TOPIC_PARTITIONS: "3",
       };

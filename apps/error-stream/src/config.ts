@@ -1,4 +1,9 @@
-import { type KafkaConnection, kafkaConnection, kafkaSettings } from "@timespan/broker/kafka-settings";
+import {
+  type KafkaConnection,
+  kafkaConnection,
+  kafkaSettings,
+  kafkaWarnings,
+} from "@timespan/broker/kafka-settings";
 import { topicSettings } from "@timespan/broker/topics";
 import { list, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
 import { z } from "zod";
@@ -71,6 +76,6 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       clientBufferBytesMax: given.ERROR_STREAM_CLIENT_BUFFER_KB * 1_000,
     },
     logLevel: given.LOG_LEVEL,
-    warnings: replacedVariables(env),
+    warnings: [...replacedVariables(env), ...kafkaWarnings(given)],
   };
 }

@@ -1,9 +1,16 @@
 import { availableParallelism } from "node:os";
-import { type KafkaConnection, kafkaConnection, kafkaSettings } from "@timespan/broker/kafka-settings";
+import {
+  type KafkaConnection,
+  kafkaConnection,
+  kafkaSettings,
+  kafkaWarnings,
+} from "@timespan/broker/kafka-settings";
 import { topicSettings } from "@timespan/broker/topics";
 import { duration, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
 import type { StorageSettings } from "@timespan/store/storage/maintain-storage";
+import type { GuardOptions } from "@timespan/telemetry/guards";
 import { z } from "zod";
+import { guardOptions, guardSettings, guardWarnings } from "./guard-settings.ts";
 import type { IngestLimits } from "./ingest-loop.ts";
 import type { ThroughputSettings } from "./throughput-log.ts";
 
@@ -65,6 +72,7 @@ export const settings = z.object({
   CHUNK_INTERVAL: duration("6h").describe(
     "Time covered by one chunk on TimescaleDB: 6h up to 2,000 rows/s, 1h up to 10,000, 15m at 50,000.",
   ),
+  ...guardSettings,
   HOST: z
     .string()
     .default("127.0.0.1")
@@ -77,7 +85,7 @@ export const settings = z.object({
 });
 
 /** What a topic carries. */
-export type SignalTopic = "spans" | "logs";
+export type SignalTopic = "spans" | "logs" | "otlpSpans" | "otlpLogs";
 
 /** One member of a consumer group and what it reads. */
 export interface GroupConfig {
@@ -96,6 +104,7 @@ export interface StreamProcessorConfig {
   /** Partitions of a created topic; undefined where topics must not be created. */
   createTopicsWithPartitions: number | undefined;
   limits: IngestLimits;
+  guards: GuardOptions;
   throughput: ThroughputSettings;
   storage: StorageSettings;
   http: { hostname: string; port: number };
@@ -107,6 +116,7 @@ export interface StreamProcessorConfig {
 export function readConfig(env: Record<string, string | undefined> = process.env): StreamProcessorConfig {
   const given = readSettings(settings, env);
   const connection = kafkaConnection(given);
+  const guards = guardOptions(given);
   const spanGroup = given.KAFKA_SPAN_CONSUMER_GROUP ?? given.KAFKA_CONSUMER_GROUP;
   const apart = spanGroup !== given.KAFKA_CONSUMER_GROUP;
   return {
@@ -114,19 +124,27 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     workers: given.WORKERS,
     groups: apart
       ? [
-          { connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["logs"] },
+          { connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["logs", "otlpLogs"] },
           {
             connection: { ...connection, clientId: given.KAFKA_SPAN_CLIENT_ID ?? connection.clientId },
             groupId: spanGroup,
-            signals: ["spans"],
+            signals: ["spans", "otlpSpans"],
           },
         ]
-      : [{ connection, groupId: given.KAFKA_CONSUMER_GROUP, signals: ["spans", "logs"] }],
+      : [
+          {
+            connection,
+            groupId: given.KAFKA_CONSUMER_GROUP,
+            signals: ["spans", "logs", "otlpSpans", "otlpLogs"],
+          },
+        ],
     sessionTimeoutMs: given.KAFKA_SESSION_TIMEOUT_MS,
     concurrentPartitions: given.KAFKA_CONCURRENT_PARTITIONS,
     topics: {
       spans: given.KAFKA_APM_SPAN_TOPIC,
       logs: given.KAFKA_APM_LOG_TOPIC,
+      otlpSpans: given.KAFKA_OTLP_SPAN_TOPIC,
+      otlpLogs: given.KAFKA_OTLP_LOG_TOPIC,
       errors: given.KAFKA_APM_LOG_ERROR_TOPIC,
     },
     createTopicsWithPartitions: given.KAFKA_ALLOW_AUTO_TOPIC_CREATION
@@ -142,6 +160,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       retentionLogsMs: given.RETENTION_LOGS,
       lateAfterMs: given.LATE_AFTER,
     },
+    guards,
     throughput: {
       targetCount: given.STREAM_THROUGHPUT_TARGET_COUNT,
       intervalMsMin: given.STREAM_THROUGHPUT_MIN_INTERVAL_MS,
@@ -155,6 +174,6 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     },
     http: { hostname: given.HOST, port: given.STREAM_PROCESSOR_PORT },
     logLevel: given.LOG_LEVEL,
-    warnings: replacedVariables(env),
+    warnings: [...replacedVariables(env), ...kafkaWarnings(given), ...guardWarnings(guards)],
   };
 }

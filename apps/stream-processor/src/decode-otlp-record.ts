@@ -1,6 +1,6 @@
 import type { ConsumedRecord } from "@timespan/broker/consumer";
 import type { LogRow } from "@timespan/store/ingest/batch";
-import { type Guards, NO_GUARDS } from "@timespan/telemetry/guards";
+import type { Guards } from "@timespan/telemetry/guards";
 import { type Rejection, type RejectionReason, reject } from "@timespan/telemetry/rejection";
 import { checkTime } from "@timespan/telemetry/time-window";
 import { isError } from "@timespan/telemetry/wire/error-event";
@@ -11,47 +11,38 @@ import { type DecodeRecord, rejectRecord, unreadableBatch } from "./decode-recor
 import type { OpenBatch } from "./open-batch.ts";
 
 /** For a topic of OpenTelemetry export requests, each of many spans. */
-export function otlpSpanDecoder(guards: Guards): DecodeRecord {
-  return (record, batch, accepted) => {
-    const decoded = unreadableBatch(record) ?? decodeTraceExport(record.value, record.timestampMs, guards);
-    if (!decoded.ok) return rejectRecord(decoded.rejection, record, batch, guards);
-    const rejected = new RejectedItems();
-    for (const [index, span] of decoded.value.entries()) {
-      const result = span.ok ? checkTime(span.value, span.value.startTimeUs, accepted) : span;
-      if (result.ok) batch.spans.push({ span: result.value, source: { offset: record.offset, index } });
-      else rejected.add(index, result.rejection);
-    }
-    rejected.addDeadLetters(record, batch, guards, decoded.value.length, pickSpans);
-    return [];
-  };
-}
+export const decodeOtlpSpanRecord: DecodeRecord = (record, batch, accepted, guards) => {
+  const decoded = unreadableBatch(record) ?? decodeTraceExport(record.value, record.timestampMs, guards);
+  if (!decoded.ok) return rejectRecord(decoded.rejection, record, batch, guards);
+  const rejected = new RejectedItems();
+  for (const [index, span] of decoded.value.entries()) {
+    const result = span.ok ? checkTime(span.value, span.value.startTimeUs, accepted) : span;
+    if (result.ok) batch.spans.push({ span: result.value, source: { offset: record.offset, index } });
+    else rejected.add(index, result.rejection);
+  }
+  rejected.addDeadLetters(record, batch, guards, decoded.value.length, pickSpans);
+  return [];
+};
 
 /** For a topic of OpenTelemetry export requests, each of many log records. */
-export function otlpLogDecoder(guards: Guards): DecodeRecord {
-  return (record, batch, accepted) => {
-    const decoded = unreadableBatch(record) ?? decodeLogsExport(record.value, record.timestampMs, guards);
-    if (!decoded.ok) return rejectRecord(decoded.rejection, record, batch, guards);
-    const rejected = new RejectedItems();
-    const errors: LogRow[] = [];
-    for (const [index, log] of decoded.value.entries()) {
-      const result = log.ok ? checkTime(log.value, log.value.timeUs, accepted) : log;
-      if (!result.ok) {
-        rejected.add(index, result.rejection);
-        continue;
-      }
-      const row = { log: result.value, source: { offset: record.offset, index } };
-      batch.logs.push(row);
-      if (isError(row.log)) errors.push(row);
+export const decodeOtlpLogRecord: DecodeRecord = (record, batch, accepted, guards) => {
+  const decoded = unreadableBatch(record) ?? decodeLogsExport(record.value, record.timestampMs, guards);
+  if (!decoded.ok) return rejectRecord(decoded.rejection, record, batch, guards);
+  const rejected = new RejectedItems();
+  const errors: LogRow[] = [];
+  for (const [index, log] of decoded.value.entries()) {
+    const result = log.ok ? checkTime(log.value, log.value.timeUs, accepted) : log;
+    if (!result.ok) {
+      rejected.add(index, result.rejection);
+      continue;
     }
-    rejected.addDeadLetters(record, batch, guards, decoded.value.length, pickLogRecords);
-    return errors;
-  };
-}
-
-/** {@link otlpSpanDecoder} that stores everything as it came. */
-export const decodeOtlpSpanRecord: DecodeRecord = otlpSpanDecoder(NO_GUARDS);
-/** {@link otlpLogDecoder} that stores everything as it came. */
-export const decodeOtlpLogRecord: DecodeRecord = otlpLogDecoder(NO_GUARDS);
+    const row = { log: result.value, source: { offset: record.offset, index } };
+    batch.logs.push(row);
+    if (isError(row.log)) errors.push(row);
+  }
+  rejected.addDeadLetters(record, batch, guards, decoded.value.length, pickLogRecords);
+  return errors;
+};
 
 type PickItems = (bytes: Uint8Array | null, indexes: ReadonlySet<number>) => Uint8Array | null;
 

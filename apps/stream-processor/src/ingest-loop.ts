@@ -8,6 +8,7 @@ import type { LogRow } from "@timespan/store/ingest/batch";
 import { observePartitions } from "@timespan/store/ingest/observe-partitions";
 import { type OpenedPartition, openPartition } from "@timespan/store/ingest/open-partition";
 import { type WriteOutcome, writeBatch } from "@timespan/store/ingest/write-batch";
+import type { Guards } from "@timespan/telemetry/guards";
 import { acceptedTimes } from "@timespan/telemetry/time-window";
 import { encodeErrorEvent, errorEventId } from "@timespan/telemetry/wire/error-event";
 import type { DecodeRecord } from "./decode-record.ts";
@@ -42,6 +43,7 @@ export interface IngestLoopParts {
   logger: Logger;
   metrics: IngestMetrics;
   throughput: ThroughputLog;
+  guards: Guards;
   /** An error that repeating cannot mend: the process should end, with nothing acknowledged. */
   onFatal(error: unknown): void;
 }
@@ -264,7 +266,7 @@ export class IngestLoop {
       if (record.offset < lane.position) continue;
       const batch = this.#openBatch(lane);
       const bytesBefore = batch.bytes;
-      const errors = topic.decode(record, batch, accepted);
+      const errors = topic.decode(record, batch, accepted, this.#parts.guards);
       batch.cover(record);
       this.#bufferedBytes += batch.bytes - bytesBefore;
       if (errors.length > 0) this.#forward(batch, errors);
@@ -312,6 +314,7 @@ export class IngestLoop {
         lane.position,
         nowMs,
         lateBeforeUs,
+        this.#parts.guards,
       );
     }
     return lane.open;

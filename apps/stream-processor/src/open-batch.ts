@@ -1,5 +1,6 @@
 import type { ConsumedRecord } from "@timespan/broker/consumer";
 import type { Batch, DeadLetter, LogRow, SpanRow } from "@timespan/store/ingest/batch";
+import type { Guards } from "@timespan/telemetry/guards";
 
 /** Why a batch was closed. */
 export type CloseReason = "rows" | "bytes" | "age" | "revoke" | "shutdown";
@@ -23,6 +24,7 @@ export class OpenBatch implements Batch {
     readonly startOffset: number,
     readonly openedAtMs: number,
     readonly lateBeforeUs: number,
+    private readonly guards: Guards,
   ) {
     this.endOffset = startOffset;
   }
@@ -39,7 +41,8 @@ export class OpenBatch implements Batch {
   }
 
   payloadAt(offset: number): Uint8Array | null {
-    return this.#records.find((record) => record.offset === offset)?.value ?? null;
+    const value = this.#records.find((record) => record.offset === offset)?.value ?? null;
+    return value === null ? null : this.guards.maskPayload(value);
   }
 }
 

@@ -9,6 +9,7 @@ import { closeDatabase, openDatabase } from "@timespan/store/database";
 import { maintainStorage } from "@timespan/store/storage/maintain-storage";
 import type { StreamProcessorConfig } from "./config.ts";
 import { createErrorForwarder } from "./error-forwarder.ts";
+import { createGuards } from "./guard-settings.ts";
 import { IngestLoop } from "./ingest-loop.ts";
 import { createIngestMetrics } from "./ingest-metrics.ts";
 import { decodersByTopic } from "./signals.ts";
@@ -34,6 +35,15 @@ export async function runWorker(
   const clock = systemClock;
   const registry = createRegistry();
   const metrics = createIngestMetrics(registry);
+  const guards = createGuards(
+    config.guards,
+    {
+      nowMs: () => clock.nowMs(),
+      onServiceFull: (service) =>
+        logger.warn({ service }, "a service has too many endpoints: the rest is other"),
+    },
+    registry,
+  );
   const loops: IngestLoop[] = [];
   let starting = true;
 
@@ -80,6 +90,7 @@ export async function runWorker(
       clock,
       logger,
       metrics,
+      guards,
       throughput: new ThroughputLog(config.throughput, clock, logger),
       onFatal: (error) => lifecycle.failWith(error),
     });

@@ -28,6 +28,8 @@ function processorEnv(databaseUrl: string, settings: Record<string, string> = {}
     KAFKA_APM_SPAN_TOPIC: `${name}.spans`,
     KAFKA_APM_LOG_TOPIC: `${name}.logs`,
     KAFKA_APM_LOG_ERROR_TOPIC: `${name}.errors`,
+    KAFKA_OTLP_SPAN_TOPIC: `${name}.otlp_spans`,
+    KAFKA_OTLP_LOG_TOPIC: `${name}.otlp_logs`,
     KAFKA_CONSUMER_GROUP: name,
     KAFKA_TOPIC_PARTITIONS: "2",
     // Kafka's own minimum: a killed process's partitions are given away after it.

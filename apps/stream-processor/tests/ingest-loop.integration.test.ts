@@ -5,6 +5,7 @@ import { createLogger } from "@timespan/runtime/logger";
 import { createRegistry } from "@timespan/runtime/metrics";
 import { closeDatabase, type Database, openDatabase } from "@timespan/store/database";
 import { maintainStorage } from "@timespan/store/storage/maintain-storage";
+import { NO_GUARDS } from "@timespan/telemetry/guards";
 import { logEvent, spanEvent, uniqueName } from "@timespan/testing/events";
 import { eventually } from "@timespan/testing/run-app";
 import { ScriptedConsumer } from "@timespan/testing/scripted-consumer";
@@ -87,6 +88,7 @@ for (const { engine, present } of testEngines()) {
         clock: systemClock,
         logger: createLogger("test", "silent"),
         metrics,
+        guards: NO_GUARDS,
         throughput: new ThroughputLog(NO_THROUGHPUT_LINES, systemClock, createLogger("test", "silent")),
         onFatal: (error) => fatal.push(error),
       });

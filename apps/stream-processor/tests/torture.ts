@@ -83,6 +83,8 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
       KAFKA_APM_SPAN_TOPIC: topics.spans,
       KAFKA_APM_LOG_TOPIC: topics.logs,
       KAFKA_APM_LOG_ERROR_TOPIC: topics.errors,
+      KAFKA_OTLP_SPAN_TOPIC: `${name}.otlp_spans`,
+      KAFKA_OTLP_LOG_TOPIC: `${name}.otlp_logs`,
       KAFKA_CONSUMER_GROUP: name,
       KAFKA_SESSION_TIMEOUT_MS: String(SESSION_TIMEOUT_MS),
       BULK_FLUSH_INTERVAL_MS: "200",
