@@ -143,6 +143,8 @@ COMMENT ON COLUMN timespan.ingest_offsets.observed_at IS 'When the stream-proces
 CREATE TABLE timespan.dead_letters (
   dead_letter_id bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
   received_at    timestamptz NOT NULL DEFAULT now(),
+  replayed_at    timestamptz,
+  discarded_at   timestamptz,
   topic          text        NOT NULL,
   partition      integer     NOT NULL,
   source_offset  bigint      NOT NULL,
@@ -154,14 +156,20 @@ CREATE TABLE timespan.dead_letters (
 COMMENT ON TABLE timespan.dead_letters IS 'Records that could not become rows, with the bytes that were received.';
 COMMENT ON COLUMN timespan.dead_letters.dead_letter_id IS 'Number of the dead letter.';
 COMMENT ON COLUMN timespan.dead_letters.received_at IS 'When it was stored here.';
+COMMENT ON COLUMN timespan.dead_letters.replayed_at IS 'When its payload was sent to its topic again; null where it was not. If it failed again, there is a newer dead letter.';
+COMMENT ON COLUMN timespan.dead_letters.discarded_at IS 'When a person gave it up; null where nobody did.';
 COMMENT ON COLUMN timespan.dead_letters.topic IS 'Kafka topic it came from.';
 COMMENT ON COLUMN timespan.dead_letters.partition IS 'Partition it came from.';
 COMMENT ON COLUMN timespan.dead_letters.source_offset IS 'Offset of the Kafka record.';
 COMMENT ON COLUMN timespan.dead_letters.source_index IS 'Position within that record, from 0.';
 COMMENT ON COLUMN timespan.dead_letters.reason IS 'Why, as a stable code.';
 COMMENT ON COLUMN timespan.dead_letters.detail IS 'Why, as a sentence.';
-COMMENT ON COLUMN timespan.dead_letters.payload IS 'The value of the Kafka record; null where it had none.';
+COMMENT ON COLUMN timespan.dead_letters.payload IS 'The value of the Kafka record, masked where masking is on; null where it had none, or could not be masked.';
+-- Retention, and "what was rejected since": dead-letters with --since.
 CREATE INDEX dead_letters_received ON timespan.dead_letters (received_at);
+-- "What waits for somebody to replay or discard it", oldest first: it stays small where people do.
+CREATE INDEX dead_letters_waiting ON timespan.dead_letters (dead_letter_id)
+  WHERE replayed_at IS NULL AND discarded_at IS NULL;
 
 GRANT INSERT ON timespan.dead_letters TO timespan_writer;
 GRANT SELECT, INSERT ON timespan.resources TO timespan_writer;

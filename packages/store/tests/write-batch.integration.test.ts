@@ -81,7 +81,7 @@ for (const { engine, present } of testEngines()) {
       expect(names(spanColumns(1))).toEqual(await columnsOf("spans"));
       expect(names(logRecordColumns(1))).toEqual(await columnsOf("log_records"));
       expect(names(traceLocatorColumns)).toEqual(await columnsOf("trace_locator"));
-      const generated = ["dead_letter_id", "received_at"];
+      const generated = ["dead_letter_id", "received_at", "replayed_at", "discarded_at"];
       expect([...generated, ...names(deadLetterColumns("t", 0))]).toEqual(await columnsOf("dead_letters"));
     });
 
