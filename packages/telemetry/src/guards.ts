@@ -1,7 +1,7 @@
 import { EndpointLimit } from "./guards-endpoint-limit.ts";
 import { AttributeMask } from "./mask-attributes.ts";
 import { MaskKeys, type MaskRule } from "./mask-keys.ts";
-import { type MaskBinary, maskPayload, maskRejection, withPayloadWithheld } from "./mask-payload.ts";
+import { maskPayload, maskRejection, withPayloadWithheld } from "./mask-payload.ts";
 import type { Rejection } from "./rejection.ts";
 
 /** What is done to every event before anything of it is written: privacy and cardinality rules of the operator. */
@@ -14,7 +14,8 @@ export interface Guards {
   /** The endpoint under which a span of `serviceName` is counted: itself, or `other` where a service has too many. */
   endpoint(serviceName: string, endpoint: string): string;
   /**
-   * The value of a record as a dead letter may keep it: masked and written anew, or null where it cannot be parsed.
+   * The value of a record as a dead letter may keep it: masked and written anew, or null where it is no JSON. Of a
+   * request in protobuf, what is to be kept is first written as OTLP's JSON.
    * The same bytes where nothing is to be masked.
    */
   maskPayload(bytes: Uint8Array): Uint8Array | null;
@@ -48,8 +49,6 @@ export interface GuardHooks {
   nowMs(): number;
   /** Called when a service has more endpoints than it may, at most once an hour for each. */
   onServiceFull?(serviceName: string): void;
-  /** Masks payloads that are no JSON, by means of `guards`; without it they are withheld. */
-  maskBinary?(bytes: Uint8Array, guards: Guards): Uint8Array | null;
 }
 
 /** What the guards of a thread did since it started. */
@@ -90,13 +89,11 @@ export function createGuards(options: GuardOptions, hooks: GuardHooks): Counting
   if (keys.rules.length === 0) return { ...NO_GUARDS, endpoint, counts };
 
   const mask = new AttributeMask(keys, hashSecret ?? "");
-  const { maskBinary } = hooks;
-  const binary: MaskBinary | undefined = maskBinary && ((bytes) => maskBinary(bytes, guards));
   const guards: CountingGuards = {
     attributes: (attributes) => mask.mask(attributes),
     endpoint,
     maskPayload(bytes) {
-      const masked = maskPayload(bytes, mask, binary);
+      const masked = maskPayload(bytes, mask);
       if (masked === null) withheldPayloads++;
       return masked;
     },

@@ -28,22 +28,14 @@ export const CONTRACT_FIELDS: ReadonlySet<string> = new Set([
 
 const WITHHELD = "(withheld)";
 
-/** Masks a message of another encoding; null where it cannot be read. */
-export type MaskBinary = (bytes: Uint8Array) => Uint8Array | null;
-
 /**
  * The value of a record with its attributes masked, written anew; null where it is nothing whose keys can be told.
  * Written anew even where nothing was masked: a parser keeps only the last of two equal keys.
  */
-export function maskPayload(
-  bytes: Uint8Array,
-  mask: AttributeMask,
-  maskBinary?: MaskBinary,
-): Uint8Array | null {
+export function maskPayload(bytes: Uint8Array, mask: AttributeMask): Uint8Array | null {
   const json = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   const value = parse(json);
-  if (value === undefined) return maskBinary?.(bytes) ?? null;
-  const masked = maskEvents(value, mask);
+  const masked = value === undefined ? undefined : maskEvents(value, mask);
   return masked === undefined ? null : Buffer.from(JSON.stringify(masked));
 }
 
@@ -96,6 +88,7 @@ function maskWhole(value: object, mask: AttributeMask): unknown {
 const OWN_WORDS: ReadonlySet<RejectionReason> = new Set<RejectionReason>([
   "invalid_event",
   "event_too_large",
+  "unreadable_batch",
   "timestamp_too_old",
   "timestamp_in_future",
 ]);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
-import { createGuards, type GuardHooks, type GuardOptions, NO_GUARDS } from "../src/guards.ts";
+import { createGuards, type GuardOptions, NO_GUARDS } from "../src/guards.ts";
 import { MASKED_DEPTH_MAX, TOO_DEEP_TO_MASK } from "../src/mask-attributes.ts";
 import { maskKeyProblem } from "../src/mask-keys.ts";
 import { type RejectionReason, reject } from "../src/rejection.ts";
@@ -12,10 +12,10 @@ import { decodeErrorEvent, encodeErrorEvent } from "../src/wire/error-event.ts";
 const SECRET = "a secret of the tests";
 const NO_LIMIT = 10_000;
 
-function guardsOf(options: Partial<GuardOptions>, hooks: Partial<GuardHooks> = {}) {
+function guardsOf(options: Partial<GuardOptions>) {
   return createGuards(
     { hashKeys: [], dropKeys: [], hashSecret: SECRET, endpointsPerServiceMax: NO_LIMIT, ...options },
-    { nowMs: () => 0, ...hooks },
+    { nowMs: () => 0 },
   );
 }
 
@@ -423,18 +423,6 @@ describe("payloads of dead letters", () => {
   test("labels that are a text are left out", () => {
     const masked = guards.maskPayload(json({ labels: '{"password":"x"}', type: "log" }));
     expect(parsed(masked)).toEqual({ labels: "(withheld)", type: "log" });
-  });
-
-  test("what is no JSON goes to the decoder of the other encoding, and its guards", () => {
-    const binary = guardsOf(
-      { dropKeys: ["password"] },
-      {
-        maskBinary: (bytes, own) =>
-          bytes[0] === 1 ? json(own.attributes({ password: "x", size: bytes.byteLength })) : null,
-      },
-    );
-    expect(parsed(binary.maskPayload(Uint8Array.of(1, 2)))).toEqual({ size: 2 });
-    expect(binary.maskPayload(Uint8Array.of(2))).toBeNull();
   });
 
   test.each([
