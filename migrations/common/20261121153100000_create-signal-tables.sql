@@ -127,6 +127,7 @@ CREATE TABLE timespan.ingest_offsets (
   dead_letter_count bigint      NOT NULL DEFAULT 0,
   written_at        timestamptz,
   observed_at       timestamptz,
+  behind_since      timestamptz,
   PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE timespan.ingest_offsets IS 'How far each partition is stored. Moves in the same transaction as the rows, which is what makes a record count once.';
@@ -139,6 +140,8 @@ COMMENT ON COLUMN timespan.ingest_offsets.row_count IS 'Rows stored from this pa
 COMMENT ON COLUMN timespan.ingest_offsets.dead_letter_count IS 'Dead letters stored from this partition.';
 COMMENT ON COLUMN timespan.ingest_offsets.written_at IS 'When rows or dead letters were last stored.';
 COMMENT ON COLUMN timespan.ingest_offsets.observed_at IS 'When the stream-processor last looked at the end of the partition.';
+
+COMMENT ON COLUMN timespan.ingest_offsets.behind_since IS 'Since when records of the partition wait that were seen and not yet stored; null where none does.';
 
 CREATE TABLE timespan.dead_letters (
   dead_letter_id bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,

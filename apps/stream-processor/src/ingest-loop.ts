@@ -178,6 +178,7 @@ export class IngestLoop {
     for (const lane of this.#lanes.values()) this.#abandon(lane);
     this.#lanes.clear();
     this.#parts.metrics.lag.reset();
+    this.#parts.metrics.rebalances.inc();
     this.#parts.logger.info({ partitions: partitions.map(laneKey) }, "partitions assigned");
     for (const target of partitions) this.#open(target);
   }

@@ -40,6 +40,11 @@ export function createIngestMetrics(registry: Registry) {
       labelNames: ["code"],
       registers,
     }),
+    rebalances: new Counter({
+      name: "timespan_ingest_rebalances_total",
+      help: "Times that partitions were handed out to a worker.",
+      registers,
+    }),
     fenced: new Counter({
       name: "timespan_ingest_fenced_total",
       help: "Batches refused because the store was not where they begin.",

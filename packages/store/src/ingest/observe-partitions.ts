@@ -17,7 +17,11 @@ export async function observePartitions(
   if (partitions.length === 0) return;
   await database`
     UPDATE timespan.ingest_offsets AS stored
-    SET high_watermark = GREATEST(seen.high_watermark, stored.next_offset), observed_at = now()
+    SET high_watermark = GREATEST(seen.high_watermark, stored.next_offset),
+        observed_at = now(),
+        behind_since = CASE
+          WHEN seen.high_watermark > stored.next_offset THEN coalesce(stored.behind_since, now())
+        END
     FROM unnest(
       ${partitions.map(({ topic }) => topic)}::text[],
       ${partitions.map(({ partition }) => partition)}::integer[],

@@ -6,7 +6,7 @@ export interface IngestLag {
   partitionCount: number;
   /** Records that were waiting when the stream-processor last looked. */
   recordsBehind: number;
-  /** Longest time that a partition with waiting records has stored nothing, in seconds; 0 where none waits. */
+  /** Longest time that a partition has been behind the end it was last seen to have, in seconds; 0 where none is. */
   lagSeconds: number;
   /** Time since any stream-processor last looked, in seconds; null where none ever did. */
   observedSecondsAgo: number | null;
@@ -19,10 +19,7 @@ SELECT
   count(*)::integer AS "partitionCount",
   COALESCE(sum(high_watermark - next_offset) FILTER (WHERE next_offset < high_watermark), 0)::double precision
     AS "recordsBehind",
-  COALESCE(
-    max(extract(epoch FROM now() - COALESCE(written_at, observed_at))) FILTER (WHERE next_offset < high_watermark),
-    0
-  )::double precision AS "lagSeconds",
+  COALESCE(max(extract(epoch FROM now() - behind_since)), 0)::double precision AS "lagSeconds",
   extract(epoch FROM now() - max(observed_at))::double precision AS "observedSecondsAgo"
 FROM timespan.ingest_offsets`;
   if (row === undefined) throw new Error("an aggregate without GROUP BY gives one row");

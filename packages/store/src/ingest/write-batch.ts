@@ -105,6 +105,7 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
         UPDATE timespan.ingest_offsets
         SET next_offset = ${endOffset},
             high_watermark = GREATEST(high_watermark, ${endOffset}),
+            behind_since = CASE WHEN high_watermark > ${endOffset} THEN behind_since END,
             row_count = row_count + ${rowCount},
             dead_letter_count = dead_letter_count + ${deadLetters.length},
             written_at = now()
