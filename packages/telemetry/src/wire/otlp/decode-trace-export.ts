@@ -110,7 +110,7 @@ function decodeSpan(span: OtlpSpan, emitter: Emitter, recordTimeMs: number, guar
       httpMethod,
       httpPath,
       httpStatusCode: httpStatusCodeOf(attributes),
-      eventsJson: span.events.length === 0 ? null : eventsJson(span.events, guards),
+      eventsJson: span.events.length === 0 ? null : eventsJson(span.events, startTimeUs, guards),
       linksJson: links,
       attributesJson: serializeAttributes(attributes, truncated),
     },
@@ -155,11 +155,13 @@ function addExtras(span: OtlpSpan, { scopeAttributes }: Emitter): void {
   if (backwardsUs > 0) attributes["timespan.ended_before_start_us"] = backwardsUs;
 }
 
-function eventsJson(events: readonly OtlpEvent[], guards: Guards): string {
+/** An event without a time of its own is put where the span begins. */
+function eventsJson(events: readonly OtlpEvent[], startTimeUs: number, guards: Guards): string {
   const list = events.map(({ time, name, attributes, droppedAttributesCount }) => {
     const all = { ...guards.attributes(attributes) };
     noteDropped(all, droppedAttributesCount, "attributes");
-    return `{"time":${JSON.stringify(formatTimestamp(time.us))},"name":${JSON.stringify(storableText(name))},"attributes":${serializeAttributes(all)}}`;
+    const timestamp = formatTimestamp(isUnknown(time) ? startTimeUs : time.us);
+    return `{"time":"${timestamp}","name":${JSON.stringify(storableText(name))},"attributes":${serializeAttributes(all)}}`;
   });
   return `[${list.join(",")}]`;
 }

@@ -43,13 +43,13 @@ export function emitterReader(guards: Guards): (group: Group<unknown>) => Emitte
       };
       lastResource = resource;
     }
-    return { ...last, scopeAttributes: readScope(scope) };
+    return { ...last, scopeAttributes: readScope(scope, guards) };
   };
 }
 
 /** Under the names that OpenTelemetry gives them where a format has no place for a scope. */
-function readScope({ name, version, attributes }: OtlpScope): ScopeAttribute[] {
-  const result = Object.entries(attributes).map(
+function readScope({ name, version, attributes }: OtlpScope, guards: Guards): ScopeAttribute[] {
+  const result = Object.entries(guards.attributes(attributes)).map(
     ([key, value]): ScopeAttribute => [`otel.scope.${key}`, value],
   );
   if (name !== "") result.push(["otel.scope.name", name]);
