@@ -55,6 +55,8 @@ export function appEnvironment(config: Config, stackEnv: Readonly<Record<string,
   return {
     // A process killed here is missed after ten seconds, not thirty: nothing else shares this machine's Kafka.
     KAFKA_SESSION_TIMEOUT_MS: "10000",
+    // Enough for a machine that does other things too; a worker for each core would cost 70 MB each.
+    WORKERS: "2",
     ...environment,
     ...stackEnv,
     HOST: config.host,
