@@ -56,15 +56,27 @@ export class AttributeMask {
   #maskValue(value: unknown, place: MaskPlace, depth: number): unknown {
     if (typeof value !== "object" || value === null) return value;
     if (depth > MASKED_DEPTH_MAX) return TOO_DEEP_TO_MASK;
-    if (Array.isArray(value)) return mapKeeping(value, (item) => this.#maskValue(item, place, depth + 1));
-    return this.#maskFields(value as Fields, place, depth);
+    if (!Array.isArray(value)) return this.#maskFields(value as Fields, place, depth);
+    const pairs = pairNames(value);
+    return mapKeeping(value, (item) =>
+      isObject(item) && depth < MASKED_DEPTH_MAX
+        ? this.#maskFields(item, place, depth + 1, place, pairs)
+        : this.#maskValue(item, place, depth + 1),
+    );
   }
 
   /**
    * `{"key": "user.id", "value": …}`, as OTLP's JSON and many a list of headers write it, is the attribute `user.id`.
    * @param fieldPlace where the other fields of the object are
+   * @param pairs further names of what is named `value`; see {@link pairNames}
    */
-  #maskFields(fields: Fields, place: MaskPlace, depth: number, fieldPlace = place): Fields {
+  #maskFields(
+    fields: Fields,
+    place: MaskPlace,
+    depth: number,
+    fieldPlace = place,
+    pairs: readonly string[] = NO_NAMES,
+  ): Fields {
     const name = typeof fields.key === "string" ? fields.key : undefined;
     let masked: Record<string, unknown> | undefined;
     for (const key of Object.keys(fields)) {
@@ -72,7 +84,12 @@ export class AttributeMask {
       // What a client sends as null was never there.
       if (value === null || value === undefined) continue;
       const named = name !== undefined && key === "value";
-      const { rule, next } = named ? place.stepEither(name, fieldPlace.step(key)) : fieldPlace.step(key);
+      let step = fieldPlace.step(key);
+      if (named) {
+        step = place.stepEither(name, step);
+        if (name === "value") for (const pair of pairs) step = place.stepEither(pair, step);
+      }
+      const { rule, next } = step;
       let kept: unknown = value;
       if (rule !== undefined) {
         rule.count++;
@@ -90,15 +107,14 @@ export class AttributeMask {
 
   /** As {@link #maskValue}, where the value may be in one of OTLP's wrappers, which are no keys of the client. */
   #maskAnyValue(value: unknown, place: MaskPlace, depth: number): unknown {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      return this.#maskValue(value, place, depth);
-    }
+    if (!isObject(value)) return this.#maskValue(value, place, depth);
     if (depth > MASKED_DEPTH_MAX) return TOO_DEEP_TO_MASK;
     const list = listIn(value);
-    if (list === undefined) return isScalar(value) ? value : this.#maskFields(value as Fields, place, depth);
+    if (list === undefined) return isScalar(value) ? value : this.#maskFields(value, place, depth);
+    const pairs = pairNames(list.values);
     const values = mapKeeping(list.values, (item) =>
-      list.keyed && typeof item === "object" && item !== null && !Array.isArray(item)
-        ? this.#maskFields(item as Fields, place, depth + 1, this.keys.root)
+      list.keyed && isObject(item)
+        ? this.#maskFields(item, place, depth + 1, this.keys.root, pairs)
         : this.#maskAnyValue(item, place, depth + 1),
     );
     return values === list.values ? value : { [list.wrapper]: { values } };
@@ -118,6 +134,29 @@ export class AttributeMask {
     // The same value has the same hash in a wrapper and out of it.
     return { stringValue: this.#hash(isScalar(value) ? Object.values(value)[0] : value, false, depth) };
   }
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const NO_NAMES: readonly string[] = [];
+
+/**
+ * `{"key": "user.id", "value": …}` written in OTLP's JSON is a list with an attribute `key` and one `value`. The names
+ * that `items` give to their `value` in this way.
+ */
+function pairNames(items: readonly unknown[]): readonly string[] {
+  let names: string[] | undefined;
+  for (const item of items) {
+    if (!isObject(item) || item.key !== "key") continue;
+    const { value } = item;
+    const text = isObject(value) ? (value.stringValue ?? value.string_value) : value;
+    if (typeof text !== "string") continue;
+    names ??= [];
+    names.push(text);
+  }
+  return names ?? NO_NAMES;
 }
 
 /** OTLP's wrappers, also as older encoders wrote them. */

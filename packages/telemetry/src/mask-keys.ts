@@ -66,6 +66,13 @@ export class MaskPlace {
   }
 
   #find(segments: readonly string[]): MaskStep {
+    const step = this.#walk(segments);
+    if (segments[0] !== "otel" || segments[1] !== "scope" || segments.length === 2) return step;
+    // The attributes of an OpenTelemetry scope are stored as `otel.scope.<key>`: an object of their own.
+    return this.#either(step, this.#keys.root.step(segments.slice(2).join(".")));
+  }
+
+  #walk(segments: readonly string[]): MaskStep {
     const rules: (MaskRule | undefined)[] = [];
     const reached = new Set<Node>();
     for (const start of this.#nodes) {
@@ -84,7 +91,10 @@ export class MaskPlace {
 
   /** Where a value is that has two names here: `key`, and the one given by `other`. */
   stepEither(key: string, other: MaskStep): MaskStep {
-    const step = this.step(key);
+    return this.#either(this.step(key), other);
+  }
+
+  #either(step: MaskStep, other: MaskStep): MaskStep {
     if (step.next === other.next && step.rule === other.rule) return step;
     return {
       rule: strongest([step.rule, other.rule]),

@@ -74,6 +74,16 @@ describe("masked attributes", () => {
       { "user.id2": "a", "my.password": "b", passwords: "c" },
       { "user.id2": "a", "my.password": "b", passwords: "c" },
     ],
+    [
+      "attributes of a scope, whose keys have a prefix",
+      {
+        "otel.scope.password": "x",
+        "otel.scope.user.id": "ada",
+        "otel.scope.user": { id: "ada" },
+        "otel.scope": 1,
+      },
+      { "otel.scope.user.id": hashOf("ada"), "otel.scope.user": { id: hashOf("ada") }, "otel.scope": 1 },
+    ],
     ["a hash, once", { "user.id": hashOf("ada") }, { "user.id": hashOf("ada") }],
   ];
   test.each(cases)("%s", (_, given, stored) => {
@@ -208,19 +218,37 @@ describe("no marked value is left", () => {
     });
     return parts.reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Record<string, unknown>;
   };
-  const otlpPair = (key: string, value: unknown, cuts: readonly boolean[]): Record<string, unknown> => {
+  /** `{"key": name, "value": inner}` as OTLP's JSON has it. */
+  const pairOf = (name: string, inner: unknown) => ({
+    kvlistValue: {
+      values: [
+        { key: "value", value: inner },
+        { key: "key", value: { stringValue: name } },
+      ],
+    },
+  });
+  const otlpPair = (
+    key: string,
+    value: unknown,
+    cuts: readonly boolean[],
+    pairs: boolean,
+  ): Record<string, unknown> => {
     const nested = nestKey(key, value, cuts);
     const wrap = (given: unknown): unknown => {
       if (given === value) return given;
       const [[name, inner] = ["", undefined]] = Object.entries(given as object);
-      return { kvlistValue: { values: [{ key: name, value: wrap(inner) }] } };
+      return pairs
+        ? pairOf(name, wrap(inner))
+        : { kvlistValue: { values: [{ key: name, value: wrap(inner) }] } };
     };
     const [[name, inner] = ["", undefined]] = Object.entries(nested);
-    return { key: name, value: wrap(inner) };
+    return pairs ? { key: "harmless", value: pairOf(name, wrap(inner)) } : { key: name, value: wrap(inner) };
   };
   const leak = fc
-    .tuple(maskedKey, secretValue, fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }), fc.boolean())
-    .map(([key, value, cuts, otlp]) => (otlp ? otlpPair : nestKey)(key, value, cuts));
+    .tuple(maskedKey, secretValue, fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }), fc.nat(2))
+    .map(([key, value, cuts, form]) =>
+      form === 0 ? nestKey(key, value, cuts) : otlpPair(key, value, cuts, form === 1),
+    );
   const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
     tree: fc.oneof(
       { maxDepth: 5, withCrossShrink: true },
