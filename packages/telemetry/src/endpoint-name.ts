@@ -46,9 +46,10 @@ export function endpointName(
   route: string | undefined,
   httpPath: string | null,
 ): string {
-  const path = route ?? (httpPath === null ? undefined : normalizePath(httpPath));
+  // A path or name that is nothing but a query or fragment says nothing.
+  const path = route ?? (httpPath === null ? "" : normalizePath(httpPath));
   const name =
-    path === undefined ? normalizePath(spanName) : httpMethod === null ? path : `${httpMethod} ${path}`;
+    path === "" ? normalizePath(spanName) || spanName : httpMethod === null ? path : `${httpMethod} ${path}`;
   return name.length <= ENDPOINT_CHARACTERS_MAX
     ? name
     : name.slice(0, ENDPOINT_CHARACTERS_MAX).toWellFormed();

@@ -312,6 +312,10 @@ describe.each(ENCODINGS)("%s", (encodingName, encode) => {
       expect(spanWith({ ...http, "http.route": "/orders/:id" }).endpoint).toBe("GET /orders/:id");
       expect(spanWith(http).endpoint).toBe("GET /orders/{number}");
       expect(spanWith({}, { name: "reindex" }).endpoint).toBe("reindex");
+      expect(spanWith({ "url.path": "?q" }, { name: "#7" })).toMatchObject({
+        endpoint: "#7",
+        httpPath: null,
+      });
     });
 
     test("the peer of a client, by old and current keys", () => {

@@ -11,9 +11,9 @@ export function httpMethodOf(attributes: Attributes): string | null {
 /** The path of a span's HTTP call without its query: from the path, the older request target, or a whole URL. */
 export function httpPathOf(attributes: Attributes): string | null {
   const target = textOf(attributes, "url.path") ?? textOf(attributes, "http.target");
-  if (target !== undefined) return storableText(withoutQuery(target));
+  if (target !== undefined) return storableText(withoutQuery(target)) || null;
   const url = textOf(attributes, "url.full") ?? textOf(attributes, "http.url");
-  return url === undefined ? null : storableText(pathOfUrl(url));
+  return url === undefined ? null : storableText(pathOfUrl(url)) || null;
 }
 
 export function httpStatusCodeOf(attributes: Attributes): number | null {
