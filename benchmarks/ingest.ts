@@ -18,10 +18,15 @@ import { copyBytes } from "@timespan/store/copy/copy-rows";
 import { closeDatabase, type Database } from "@timespan/store/database";
 import { migrate } from "@timespan/store/migrate";
 import { spanColumns } from "@timespan/store/spans/span-columns";
+import { SPAN_KIND } from "@timespan/telemetry/span-kind";
+import { STATUS_CODE } from "@timespan/telemetry/status-code";
+import { parseTimestamp } from "@timespan/telemetry/timestamp";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { runApp } from "@timespan/testing/run-app";
 import { openAsSuperuser } from "@timespan/testing/test-database";
 import { canonicalSpans } from "@timespan/testing/workload/canonical";
+import type { SpanEvent } from "@timespan/testing/workload/events";
+import { attributes, encodeProtobuf } from "../packages/telemetry/tests/otlp-encode.ts";
 import { cpuSeconds, peakMemoryMb } from "./process-cost.ts";
 
 const { values } = parseArgs({
@@ -33,6 +38,7 @@ const { values } = parseArgs({
 });
 const SPANS = Number(values.spans);
 const BATCH_ROWS = 5_000;
+const SPANS_PER_REQUEST = 400;
 const PARTITIONS = 4;
 const STEADY_PER_SECOND = 5_000;
 const STEADY_SECONDS = 10;
@@ -88,8 +94,20 @@ async function benchEngine(engine: "embedded" | "installed-timescaledb"): Promis
     console.log(`a  ceiling, one connection, pre-encoded COPY  ${rate(rates.a)}`);
     await database`TRUNCATE timespan.spans, timespan.log_records, timespan.trace_locator`;
 
-    rates.b = await measurePool(stack, database, kafka.pid, events);
-    console.log(`b/a ${(rates.b / rates.a).toFixed(2)}`);
+    rates.b = await measurePool(stack, database, kafka.pid, {
+      name: "b  Kafka → durable rows, JSON    ",
+      topic: "spans",
+      records: events,
+      delay: true,
+    });
+    await database`TRUNCATE timespan.spans, timespan.log_records, timespan.trace_locator`;
+    rates.c = await measurePool(stack, database, kafka.pid, {
+      name: "c  Kafka → durable rows, protobuf",
+      topic: "otlp",
+      records: asExportRequests(events),
+      delay: false,
+    });
+    console.log(`b/a ${(rates.b / rates.a).toFixed(2)}   c/a ${(rates.c / rates.a).toFixed(2)}`);
   } finally {
     await closeDatabase(database);
   }
@@ -102,6 +120,43 @@ function generate(count: number): string[] {
     .take(count)
     .map((event) => JSON.stringify(event))
     .toArray();
+}
+
+/** The same spans as the Collector sends them: export requests of some hundred spans, in protobuf. */
+function asExportRequests(events: readonly string[]): Buffer[] {
+  const requests: Buffer[] = [];
+  for (let start = 0; start < events.length; start += SPANS_PER_REQUEST) {
+    const spans = events
+      .slice(start, start + SPANS_PER_REQUEST)
+      .map((event) => JSON.parse(event) as SpanEvent);
+    const groups = Map.groupBy(spans, ({ service_name, environment }) => `${environment}/${service_name}`);
+    const resourceSpans = [...groups.values()].map((group) => ({
+      resource: {
+        attributes: attributes({
+          "service.name": group[0]?.service_name,
+          "deployment.environment.name": group[0]?.environment,
+        }),
+      },
+      scopeSpans: [{ spans: group.map(asOtlpSpan) }],
+    }));
+    requests.push(encodeProtobuf("spans", { resourceSpans }));
+  }
+  return requests;
+}
+
+function asOtlpSpan(event: SpanEvent): object {
+  const startUs = BigInt(parseTimestamp(event.timestamp) ?? 0);
+  return {
+    traceId: event.trace_id,
+    spanId: event.span_id,
+    ...(event.parent_span_id === null ? {} : { parentSpanId: event.parent_span_id }),
+    name: event.name,
+    kind: SPAN_KIND[event.kind],
+    startTimeUnixNano: String(startUs * 1_000n),
+    endTimeUnixNano: String((startUs + BigInt(Math.round(event.duration_ms * 1_000))) * 1_000n),
+    status: { code: STATUS_CODE[event.status] },
+    attributes: attributes(event.labels ?? {}),
+  };
 }
 
 /** What one connection can take: bytes that are ready, into the same table with its indexes. Spans a second. */
@@ -136,14 +191,21 @@ async function measurePool(
   stack: Stack,
   database: Database,
   kafkaPid: number | undefined,
-  events: readonly string[],
+  run: { name: string; topic: "spans" | "otlp"; records: readonly (string | Buffer)[]; delay: boolean },
 ): Promise<number> {
   const name = `bench-${crypto.randomUUID()}`;
-  const topics = { spans: `${name}.spans`, logs: `${name}.logs`, errors: `${name}.errors` };
+  const topics = {
+    spans: `${name}.spans`,
+    logs: `${name}.logs`,
+    errors: `${name}.errors`,
+    otlp: `${name}.otlp_spans`,
+    otlpLogs: `${name}.otlp_logs`,
+  };
+  const topic = topics[run.topic];
   const kafka = connectKafka({ brokers: [...stack.kafkaBrokers], clientId: "bench" }, logger);
   await ensureTopics(kafka, Object.values(topics), PARTITIONS);
   const producer = await createProducer(kafka);
-  await send(producer, topics.spans, events);
+  await send(producer, topic, run.records);
 
   const postgresPid = stack.postgres.pid;
   const cost = (pid: number | undefined) => (pid === undefined ? 0 : (cpuSeconds(pid) ?? 0));
@@ -164,23 +226,23 @@ async function measurePool(
     // The group settles while workers join; what counts is the rate once rows flow.
     const progress: { atMs: number; rows: number }[] = [];
     for (;;) {
-      const rows = await storedRows(database, topics.spans);
+      const rows = await storedRows(database, topic);
       progress.push({ atMs: performance.now(), rows });
-      if (rows >= events.length) break;
+      if (rows >= SPANS) break;
       await Bun.sleep(TICK_MS);
     }
     const last = progress.at(-1);
-    const steady = progress.find(({ rows }) => rows >= events.length * 0.1);
+    const steady = progress.find(({ rows }) => rows >= SPANS * 0.1);
     if (last === undefined || steady === undefined) throw new Error("nothing was stored");
     const perSecond = ((last.rows - steady.rows) / (last.atMs - steady.atMs)) * 1_000;
-    const million = events.length / 1_000_000;
-    console.log(`b  Kafka → durable rows, ${values.workers} workers                ${rate(perSecond)}`);
+    const million = SPANS / 1_000_000;
+    console.log(`${run.name}, ${values.workers} workers   ${rate(perSecond)}`);
     console.log(
       `   CPU seconds per million spans: pool ${(cost(app.pid) / million).toFixed(1)}, ` +
         `Postgres ${((cost(postgresPid) - before.postgres) / million).toFixed(1)}, ` +
         `Kafka ${((cost(kafkaPid) - before.kafka) / million).toFixed(1)}; pool's peak memory ${peakMemoryMb(app.pid).toFixed(0)} MB`,
     );
-    await measureDelay(producer, database, topics.spans);
+    if (run.delay) await measureDelay(producer, database, topic);
     return perSecond;
   } finally {
     await app.stop();
@@ -230,8 +292,13 @@ async function storedRows(database: Database, topic: string): Promise<number> {
   return row?.rows ?? 0;
 }
 
-async function send(producer: RecordProducer, topic: string, events: readonly string[]): Promise<void> {
-  const CHUNK = 2_000;
+async function send(
+  producer: RecordProducer,
+  topic: string,
+  events: readonly (string | Buffer)[],
+): Promise<void> {
+  // About half a megabyte a request: Kafka's own limit is one.
+  const CHUNK = Math.max(1, Math.floor(500_000 / (events[0]?.length ?? 1)));
   for (let start = 0; start < events.length; start += CHUNK) {
     await producer.send(
       topic,
