@@ -2,6 +2,7 @@ import { StackError } from "@timespan/local-stack/stack-error";
 import { SettingsError } from "@timespan/runtime/settings";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { addressLines, commandLines } from "./announce.ts";
+import { registerDeadLetters } from "./commands/dead-letters-register.ts";
 import { down } from "./commands/down.ts";
 import { migrate } from "./commands/migrate.ts";
 import { sample } from "./commands/sample.ts";
@@ -70,6 +71,8 @@ program
   .description("send one event to Kafka")
   .addArgument(new Argument("<kind>").choices(["log", "span"]))
   .action((kind: "log" | "span") => sample(kind, readConfig(), progress));
+
+registerDeadLetters(program, progress);
 
 try {
   await program.parseAsync();
