@@ -26,7 +26,7 @@ export async function storeEvents(
     spans: [],
     logs: [],
     deadLetters: [],
-    payloadAt: () => null,
+    deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
   };
   for (const [index, event] of events.entries()) {
     const bytes = new TextEncoder().encode(JSON.stringify(event));

@@ -11,10 +11,10 @@ import { type WriteOutcome, writeBatch } from "@timespan/store/ingest/write-batc
 import type { Guards } from "@timespan/telemetry/guards";
 import { acceptedTimes } from "@timespan/telemetry/time-window";
 import { encodeErrorEvent, errorEventId } from "@timespan/telemetry/wire/error-event";
-import type { DecodeRecord } from "./decode-record.ts";
 import type { ErrorForwarder } from "./error-forwarder.ts";
 import type { IngestMetrics } from "./ingest-metrics.ts";
 import { type CloseReason, OpenBatch } from "./open-batch.ts";
+import type { TopicDecoder } from "./signals.ts";
 import type { ThroughputLog } from "./throughput-log.ts";
 
 export interface IngestLimits {
@@ -35,7 +35,7 @@ export interface IngestLoopParts {
   database: Database;
   forwarder: ErrorForwarder;
   /** How each topic's records are decoded, and how old they may be. */
-  topics: ReadonlyMap<string, { decode: DecodeRecord; retentionMs: number }>;
+  topics: ReadonlyMap<string, TopicDecoder>;
   /** Makes room where a row had no partition to go to. */
   maintainStorage(): Promise<void>;
   limits: IngestLimits;
@@ -260,8 +260,7 @@ export class IngestLoop {
     if (event.fetchedOffset > lane.position && !this.#acceptGap(lane, event)) return;
     lane.gapCount = 0;
 
-    const topic = this.#parts.topics.get(lane.topic);
-    if (topic === undefined) throw new Error(`no decoder for topic ${lane.topic}`);
+    const topic = this.#topicOf(lane);
     const accepted = acceptedTimes(this.#parts.clock.nowMs(), topic.retentionMs);
     for (const record of event.records) {
       if (record.offset < lane.position) continue;
@@ -304,6 +303,12 @@ export class IngestLoop {
     return true;
   }
 
+  #topicOf({ topic }: TopicPartition): TopicDecoder {
+    const decoder = this.#parts.topics.get(topic);
+    if (decoder === undefined) throw new Error(`no decoder for topic ${topic}`);
+    return decoder;
+  }
+
   #openBatch(lane: Lane): OpenBatch {
     if (lane.open === undefined) {
       const nowMs = this.#parts.clock.nowMs();
@@ -316,6 +321,7 @@ export class IngestLoop {
         nowMs,
         lateBeforeUs,
         this.#parts.guards,
+        this.#topicOf(lane).itemAt,
       );
     }
     return lane.open;

@@ -1,9 +1,16 @@
 import type { ConsumedRecord } from "@timespan/broker/consumer";
-import type { Batch, DeadLetter, LogRow, SpanRow } from "@timespan/store/ingest/batch";
+import type { Batch, DeadLetter, LogRow, Source, SpanRow } from "@timespan/store/ingest/batch";
 import type { Guards } from "@timespan/telemetry/guards";
+import type { Rejection } from "@timespan/telemetry/rejection";
 
 /** Why a batch was closed. */
 export type CloseReason = "rows" | "bytes" | "age" | "revoke" | "shutdown";
+
+/**
+ * What of a record's value became the row at `index`, as a value of its own: a record of many must not be kept, and
+ * replayed, as a whole for one of them. Null where it cannot be taken out.
+ */
+export type ItemAt = (value: Uint8Array, index: number) => Uint8Array | null;
 
 /** A batch that is being filled, from the first record after `startOffset`. */
 export class OpenBatch implements Batch {
@@ -25,6 +32,7 @@ export class OpenBatch implements Batch {
     readonly openedAtMs: number,
     readonly lateBeforeUs: number,
     private readonly guards: Guards,
+    private readonly itemAt: ItemAt,
   ) {
     this.endOffset = startOffset;
   }
@@ -40,9 +48,10 @@ export class OpenBatch implements Batch {
     this.endOffset = record.offset + 1;
   }
 
-  payloadAt(offset: number): Uint8Array | null {
-    const value = this.#records.find((record) => record.offset === offset)?.value ?? null;
-    return value === null ? null : this.guards.maskPayload(value);
+  deadLetter(rejection: Rejection, source: Source): DeadLetter {
+    const value = this.#records.find((record) => record.offset === source.offset)?.value ?? null;
+    const item = value === null ? null : this.itemAt(value, source.index);
+    return { ...this.guards.deadLetter(rejection, item), source };
   }
 }
 

@@ -78,7 +78,7 @@ test.each(kinds)(
     const counts = { rows: 0, deadLetters: 0 };
     for (let round = 0; round < MUTATIONS; round++) {
       const value = mutate(corpus[round % corpus.length] ?? Buffer.alloc(0), random.next);
-      const batch = new OpenBatch("topic", 0, 1, 0, 0, 0, NO_GUARDS);
+      const batch = new OpenBatch("topic", 0, 1, 0, 0, 0, NO_GUARDS, (whole) => whole);
       try {
         decode({ offset: 0, timestampMs: Date.UTC(2026, 10, 21), value }, batch, accepted, NO_GUARDS);
         for (const { span } of batch.spans) checkSpan(span);

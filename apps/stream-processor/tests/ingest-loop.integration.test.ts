@@ -76,7 +76,12 @@ for (const { engine, present } of testEngines()) {
         consumer,
         database: writer,
         forwarder,
-        topics: new Map([[topic, { decode: options.decode ?? decodeSpanRecord, retentionMs: 7 * DAY_MS }]]),
+        topics: new Map([
+          [
+            topic,
+            { decode: options.decode ?? decodeSpanRecord, retentionMs: 7 * DAY_MS, itemAt: (value) => value },
+          ],
+        ]),
         maintainStorage: () =>
           maintainStorage(writer, {
             retentionSpansMs: 7 * DAY_MS,

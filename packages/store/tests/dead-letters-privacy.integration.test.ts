@@ -18,7 +18,7 @@ import { writeBatch } from "../src/ingest/write-batch.ts";
 function batchWith(
   marker: string,
   guards: Guards,
-): Pick<Batch, "spans" | "logs" | "deadLetters" | "payloadAt"> {
+): Pick<Batch, "spans" | "logs" | "deadLetters" | "deadLetter"> {
   const secrets = {
     password: marker,
     "user.id": marker,
@@ -102,7 +102,10 @@ function batchWith(
     spans: spans.map((each, index) => ({ span: each, source: { offset: index, index: 0 } })),
     logs: logRecords.map((log, index) => ({ log, source: { offset: 50 + index, index: 0 } })),
     deadLetters,
-    payloadAt: () => guards.maskPayload(bytes({ ...spanEvent(), labels: secrets, ...secrets })),
+    deadLetter: (rejection, source) => ({
+      ...guards.deadLetter(rejection, bytes({ ...spanEvent(), labels: secrets, ...secrets })),
+      source,
+    }),
   };
 }
 

@@ -69,7 +69,7 @@ for (const { engine, present } of testEngines()) {
           return { log: decoded.value, source: { offset, index: 1 } };
         }),
         deadLetters: [],
-        payloadAt: () => null,
+        deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
       });
     }
 

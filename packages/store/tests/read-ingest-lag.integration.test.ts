@@ -88,7 +88,7 @@ for (const { engine, present } of testEngines()) {
           spans: [],
           logs: [],
           deadLetters: [],
-          payloadAt: () => null,
+          deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
         });
       await observe(10);
       await Bun.sleep(300);

@@ -60,7 +60,11 @@ for (const { engine, present } of testEngines()) {
         spans: [],
         logs: [],
         deadLetters: [],
-        payloadAt: (offset) => Buffer.from(`record ${offset}`),
+        deadLetter: (rejection, source) => ({
+          rejection,
+          source,
+          payload: Buffer.from(`record ${source.offset}`),
+        }),
         ...parts,
       };
     }

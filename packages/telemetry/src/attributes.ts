@@ -81,3 +81,10 @@ export function textAttribute(
     value.length > TEXT_COLUMN_CHARACTERS_MAX ? value.slice(0, TEXT_COLUMN_CHARACTERS_MAX) : value,
   );
 }
+
+/** Puts an attribute among `attributes`: also one named `__proto__`, which an assignment would take for something else. */
+export function setAttribute(attributes: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === "__proto__") {
+    Object.defineProperty(attributes, key, { value, enumerable: true, configurable: true, writable: true });
+  } else attributes[key] = value;
+}

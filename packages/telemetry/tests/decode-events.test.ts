@@ -256,6 +256,17 @@ describe("what PostgreSQL could not hold is made to fit", () => {
     },
   );
 
+  test("fields named like what every object has are kept, and change no prototype", () => {
+    const text = JSON.stringify(span).replace(
+      '"type"',
+      '"constructor":"c","__proto__":{"http.route":"/x"},"type"',
+    );
+    const decoded = accepted(decodeSpanEvent(encode(text), RECORD_TIME_MS));
+    expect(JSON.parse(decoded.attributesJson)).toMatchObject({ constructor: "c" });
+    expect(decoded.attributesJson).toContain('"__proto__":{"http.route":"/x"}');
+    expect(decoded.endpoint).toBe("POST /orders");
+  });
+
   test("__proto__ as a label is a label", () => {
     const text = JSON.stringify(span).replace('"region"', '"__proto__"');
     expect(accepted(decodeSpanEvent(encode(text), RECORD_TIME_MS)).attributesJson).toContain('"retries":2');

@@ -41,6 +41,6 @@ export interface Batch {
   spans: SpanRow[];
   logs: LogRow[];
   deadLetters: DeadLetter[];
-  /** The value of the record at `offset`, for a row that the database refuses. */
-  payloadAt(offset: number): Uint8Array | null;
+  /** The dead letter of a row that the database refuses, with what came of it from Kafka. */
+  deadLetter(rejection: Rejection, source: Source): DeadLetter;
 }

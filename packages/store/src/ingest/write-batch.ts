@@ -161,7 +161,7 @@ const copyAcceptable: Copy = async (transaction, table, columns, rows, batch) =>
 function refusedRow(row: { source: Source }, error: unknown, batch: Batch): DeadLetter {
   const message = error instanceof Error ? error.message : String(error);
   const { rejection } = reject("refused_by_database", `${sqlState(error) ?? "error"}: ${message}`);
-  return { rejection, source: row.source, payload: batch.payloadAt(row.source.offset) };
+  return batch.deadLetter(rejection, row.source);
 }
 
 async function insertResources(

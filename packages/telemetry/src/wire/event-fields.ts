@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { setAttribute } from "../attributes.ts";
 import { isAbsentId } from "../ids.ts";
 import { nestsDeeperThan } from "../json-depth.ts";
 import { type Decoded, reject, storableText } from "../rejection.ts";
@@ -151,7 +152,8 @@ export function collectAttributes(
 ): Record<string, unknown> {
   const attributes: Record<string, unknown> = { ...labels };
   for (const key in event) {
-    if (!known.has(key) && !(key in attributes) && event[key] !== null) attributes[key] = event[key];
+    if (known.has(key) || event[key] === null || Object.hasOwn(attributes, key)) continue;
+    setAttribute(attributes, key, event[key]);
   }
   return attributes;
 }

@@ -1,4 +1,9 @@
-import { serializeAttributes, TEXT_COLUMN_CHARACTERS_MAX, textAttribute } from "../../attributes.ts";
+import {
+  serializeAttributes,
+  setAttribute,
+  TEXT_COLUMN_CHARACTERS_MAX,
+  textAttribute,
+} from "../../attributes.ts";
 import { endpointName } from "../../endpoint-name.ts";
 import { type Guards, NO_GUARDS } from "../../guards.ts";
 import { isAbsentId, parseSpanId, parseTraceId } from "../../ids.ts";
@@ -12,14 +17,7 @@ import { formatTimestamp } from "../../timestamp.ts";
 import { DURATION_MS_MAX } from "../decode-span-event.ts";
 import { cut, HTTP_PATH_CHARACTERS_MAX, SPAN_NAME_CHARACTERS_MAX } from "../event-fields.ts";
 import { addScope, type Emitter, emitterReader, noteDropped } from "./emitter.ts";
-import {
-  type Attributes,
-  type OtlpEvent,
-  type OtlpLink,
-  type OtlpSpan,
-  setAttribute,
-  type UnixNanos,
-} from "./export-request.ts";
+import type { Attributes, OtlpEvent, OtlpLink, OtlpSpan, UnixNanos } from "./export-request.ts";
 import { httpMethodOf, httpPathOf, httpStatusCodeOf } from "./http-attributes.ts";
 import { readTraceExport } from "./read-export.ts";
 

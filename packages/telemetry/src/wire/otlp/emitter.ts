@@ -1,10 +1,10 @@
-import { serializeAttributes } from "../../attributes.ts";
+import { serializeAttributes, setAttribute } from "../../attributes.ts";
 import { environmentName } from "../../environment-name.ts";
 import type { Guards } from "../../guards.ts";
 import { storableText } from "../../rejection.ts";
 import { type Resource, resourceOf } from "../../resource.ts";
 import { NAME_CHARACTERS_MAX } from "../event-fields.ts";
-import { type Attributes, type Group, type OtlpScope, setAttribute } from "./export-request.ts";
+import type { Attributes, Group, OtlpScope } from "./export-request.ts";
 
 /** What OpenTelemetry calls a service that does not say its name. */
 export const UNKNOWN_SERVICE = "unknown_service";

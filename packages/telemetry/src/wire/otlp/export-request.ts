@@ -90,10 +90,3 @@ export interface OtlpLogRecord extends OtlpItem {
   spanId: string;
   eventName: string;
 }
-
-/** Puts an attribute among `attributes`: also one named `__proto__`, which an assignment would take for something else. */
-export function setAttribute(attributes: Attributes, key: string, value: unknown): void {
-  if (key === "__proto__") {
-    Object.defineProperty(attributes, key, { value, enumerable: true, configurable: true, writable: true });
-  } else attributes[key] = value;
-}

@@ -1,3 +1,4 @@
+import { setAttribute } from "../../attributes.ts";
 import { nestsDeeperThan } from "../../json-depth.ts";
 import { EVENT_DEPTH_MAX } from "../event-fields.ts";
 import {
@@ -9,7 +10,6 @@ import {
   type OtlpResource,
   type OtlpScope,
   type OtlpSpan,
-  setAttribute,
   type UnixNanos,
 } from "./export-request.ts";
 import {

@@ -1,3 +1,4 @@
+import { setAttribute } from "../../attributes.ts";
 import {
   type Attributes,
   type ExportRequest,
@@ -9,7 +10,6 @@ import {
   type OtlpResource,
   type OtlpScope,
   type OtlpSpan,
-  setAttribute,
 } from "./export-request.ts";
 import {
   OTLP_ATTRIBUTES_MAX,
