@@ -31,6 +31,10 @@ export function connectKafka(connection: KafkaConnection, logger: Logger): Kafka
 
 function logEntry(logger: Logger, { level, namespace, log }: LogEntry): void {
   const { message, timestamp: _, logger: __, stack: ___, ...fields } = log;
-  const write = level <= logLevel.ERROR ? logger.error : level === logLevel.WARN ? logger.warn : logger.debug;
+  // "Response Heartbeat(…): the group is rebalancing" and its like: kafkajs logs every refusing answer as an error and
+  // then deals with it, or throws it to us. What it cannot deal with is logged again, by whoever gives up.
+  const answered = namespace === "Connection" && message.startsWith("Response ");
+  const write =
+    answered || level > logLevel.WARN ? logger.debug : level <= logLevel.ERROR ? logger.error : logger.warn;
   write.call(logger, { ...fields, kafkajs: namespace }, message);
 }
