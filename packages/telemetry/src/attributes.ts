@@ -24,7 +24,7 @@ export function serializeAttributes(
       json.length <= ATTRIBUTE_VALUE_CHARACTERS_MAX &&
       // Every character that PostgreSQL refuses is written as \\u…; so are a few that it takes.
       !json.includes("\\u") &&
-      !nestsDeeperThan(json, ATTRIBUTE_DEPTH_MAX)
+      !(holdsObject(attributes) && nestsDeeperThan(json, ATTRIBUTE_DEPTH_MAX))
     ) {
       return json;
     }
@@ -38,6 +38,12 @@ export function serializeAttributes(
   );
   if (truncated.size > 0) clean[TRUNCATED_KEY] = [...truncated];
   return JSON.stringify(clean);
+}
+
+/** Most attributes are flat: their text need not be searched for depth. */
+function holdsObject(attributes: Readonly<Record<string, unknown>>): boolean {
+  for (const key in attributes) if (typeof attributes[key] === "object") return true;
+  return false;
 }
 
 /** JSON text of `value`, or `undefined` where it nests so deep that the serialiser itself gives up. */
