@@ -83,8 +83,8 @@ COMMENT ON COLUMN timespan.log_records.resource_id IS 'What emitted the record: 
 COMMENT ON COLUMN timespan.log_records.source_offset IS 'Offset of the Kafka record the row came from.';
 COMMENT ON COLUMN timespan.log_records.source_index IS 'Position of the log record within that Kafka record, from 0.';
 COMMENT ON COLUMN timespan.log_records.source_id IS 'Topic and partition of that Kafka record: see timespan.ingest_offsets.';
-COMMENT ON COLUMN timespan.log_records.severity_number IS 'OpenTelemetry severity: 5 DEBUG, 9 INFO, 13 WARN, 17 ERROR.';
-COMMENT ON COLUMN timespan.log_records.severity_text IS 'The level as a word.';
+COMMENT ON COLUMN timespan.log_records.severity_number IS 'OpenTelemetry severity, 1 to 24: 5 DEBUG, 9 INFO, 13 WARN, 17 ERROR.';
+COMMENT ON COLUMN timespan.log_records.severity_text IS 'The level in the words of the client.';
 COMMENT ON COLUMN timespan.log_records.service_name IS 'Name of the service (OpenTelemetry service.name).';
 COMMENT ON COLUMN timespan.log_records.environment IS 'Environment (OpenTelemetry deployment.environment.name).';
 COMMENT ON COLUMN timespan.log_records.body IS 'The message.';

@@ -134,8 +134,9 @@ SELECT
   time,
   service_name,
   environment,
-  severity_text AS level,
+  CASE WHEN severity_number < 9 THEN 'DEBUG' WHEN severity_number < 13 THEN 'INFO' WHEN severity_number < 17 THEN 'WARN' ELSE 'ERROR' END AS level,
   severity_number,
+  severity_text,
   body AS message,
   replace(trace_id::text, '-', '') AS trace_id,
   lpad(to_hex(span_id), 16, '0') AS span_id,
@@ -145,8 +146,9 @@ COMMENT ON VIEW apm.logs IS 'One row a log record.';
 COMMENT ON COLUMN apm.logs.time IS 'When the event happened.';
 COMMENT ON COLUMN apm.logs.service_name IS 'Name of the service.';
 COMMENT ON COLUMN apm.logs.environment IS 'Environment, such as production.';
-COMMENT ON COLUMN apm.logs.level IS 'DEBUG, INFO, WARN or ERROR.';
-COMMENT ON COLUMN apm.logs.severity_number IS 'The level as OpenTelemetry''s number, for comparisons: 5, 9, 13 or 17.';
+COMMENT ON COLUMN apm.logs.level IS 'DEBUG, INFO, WARN or ERROR; TRACE counts as DEBUG and FATAL as ERROR.';
+COMMENT ON COLUMN apm.logs.severity_text IS 'The level in the words of the client.';
+COMMENT ON COLUMN apm.logs.severity_number IS 'The level as OpenTelemetry''s number, 1 to 24, for comparisons: 5 DEBUG, 9 INFO, 13 WARN, 17 ERROR.';
 COMMENT ON COLUMN apm.logs.message IS 'The message.';
 COMMENT ON COLUMN apm.logs.trace_id IS 'Trace id, 32 hex digits; null where the log belongs to no trace.';
 COMMENT ON COLUMN apm.logs.span_id IS 'Span id, 16 hex digits; null where the log belongs to no span.';

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { closeDatabase } from "@timespan/store/database";
 import { logList } from "@timespan/telemetry/api/list-answer";
 import { LOG_LEVELS } from "@timespan/telemetry/severity";
 import { formatTimestamp } from "@timespan/telemetry/timestamp";
-import { logEvent, randomHex } from "@timespan/testing/events";
+import { logEvent, randomHex, uniqueName } from "@timespan/testing/events";
+import { openAsSuperuser } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import type { LogEvent } from "@timespan/testing/workload/events";
 import { expectedLog } from "./expected-items.ts";
@@ -119,6 +121,32 @@ for (const { engine, present } of testEngines()) {
 
     test("takes pages of up to 10,000", async () => {
       expect(await list("?size=10000")).toMatchObject({ size: 10_000, total: recent.length });
+    });
+
+    test("OpenTelemetry's 24 severities are four levels to the API, in answers and in filters", async () => {
+      const service = uniqueName("severities");
+      await api.store(
+        Array.from({ length: 24 }, (_, index) =>
+          logEvent({ service_name: service, message: `${index + 1}` }),
+        ),
+      );
+      const superuser = openAsSuperuser(api.url);
+      await superuser`UPDATE timespan.log_records SET severity_number = body::int, severity_text = 'Given'
+                      WHERE service_name = ${service}`;
+      const levelOf = (severity: number) =>
+        severity < 9 ? "DEBUG" : severity < 13 ? "INFO" : severity < 17 ? "WARN" : "ERROR";
+      const [{ wrong } = {}] = await superuser`
+        SELECT count(*) FILTER (WHERE level NOT IN ('DEBUG', 'INFO', 'WARN', 'ERROR'))::int AS wrong
+        FROM apm.logs WHERE service_name = ${service}`;
+      expect(wrong).toBe(0);
+      await closeDatabase(superuser);
+      for (const level of LOG_LEVELS) {
+        const { items } = await list(`?service_name=${service}&level=${level}`);
+        expect(items.length).toBe({ DEBUG: 8, INFO: 4, WARN: 4, ERROR: 8 }[level]);
+        for (const item of items) expect([item.level, levelOf(Number(item.message))]).toEqual([level, level]);
+        const above = await list(`?service_name=${service}&min_level=${level}`);
+        expect(above.items.length).toBe({ DEBUG: 24, INFO: 16, WARN: 12, ERROR: 8 }[level]);
+      }
     });
   });
 }

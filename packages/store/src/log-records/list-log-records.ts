@@ -1,7 +1,7 @@
 import { COUNTED_ITEMS_MAX } from "@timespan/telemetry/api/list-answer";
 import type { LogItem, LogSort } from "@timespan/telemetry/api/log-item";
 import type { Position } from "@timespan/telemetry/cursor";
-import { type LogLevel, SEVERITY_NUMBER } from "@timespan/telemetry/severity";
+import { type LogLevel, SEVERITY_RANGE } from "@timespan/telemetry/severity";
 import type { TimeRange } from "@timespan/telemetry/time-range";
 import type { Database } from "../database.ts";
 import { type Fragment, given, where } from "../query/filters.ts";
@@ -76,8 +76,11 @@ function logConditions(sql: Database, filter: LogFilter): Fragment[] {
     given(filter.traceId, (id) => sql`trace_id = ${id}::uuid`),
     given(filter.spanId, (id) => sql`span_id = ${spanIdParameter(sql, id)}`),
     given(filter.environment, (name) => sql`environment = ${name}`),
-    given(filter.level, (level) => sql`severity_number = ${SEVERITY_NUMBER[level]}`),
-    given(filter.minLevel, (level) => sql`severity_number >= ${SEVERITY_NUMBER[level]}`),
+    given(
+      filter.level,
+      (level) => sql`severity_number BETWEEN ${SEVERITY_RANGE[level].min} AND ${SEVERITY_RANGE[level].max}`,
+    ),
+    given(filter.minLevel, (level) => sql`severity_number >= ${SEVERITY_RANGE[level].min}`),
     given(filter.message, (text) => sql`body LIKE ${`%${escapeLike(text)}%`}`),
     ...(filter.labels ?? []).map(({ key, value }) => [sql`attributes ->> ${key} = ${value}`]),
   ].flat();

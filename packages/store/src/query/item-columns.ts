@@ -26,7 +26,7 @@ export function spanItemColumns(database: Database): Fragment {
 export function logItemColumns(database: Database): Fragment {
   return database`
   to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
-  severity_text AS level,
+  CASE WHEN severity_number < 9 THEN 'DEBUG' WHEN severity_number < 13 THEN 'INFO' WHEN severity_number < 17 THEN 'WARN' ELSE 'ERROR' END AS level,
   body AS message,
   service_name,
   environment,
