@@ -11,6 +11,8 @@ export async function pingDatabase(databaseUrl: string): Promise<{ serverVersion
     max: 1,
     connect_timeout: PING_TIMEOUT_SECONDS,
     onnotice: () => {},
+    // One statement less that a server on its way up or down can break off.
+    fetch_types: false,
     connection: { application_name: "timespan-ping" },
   });
   try {
