@@ -2,9 +2,11 @@ import type { Clock } from "@timespan/runtime/clock";
 import type { Logger } from "@timespan/runtime/logger";
 import type { Registry } from "@timespan/runtime/metrics";
 import type { Database } from "@timespan/store/database";
+import { FULL_ACCESS } from "@timespan/telemetry/access";
 import { Hono, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
+import type { ApiEnv } from "./api-env.ts";
 import { URL_CHARACTERS_MAX } from "./parameters.ts";
 import { problemOfError, problemResponse, queryTimeout, unavailable } from "./problem.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
@@ -33,10 +35,10 @@ export interface AppOptions {
 }
 
 /** The API as a portable fetch handler: `createApp(…).fetch(request)`. */
-export function createApp(options: AppOptions): Hono {
+export function createApp(options: AppOptions): Hono<ApiEnv> {
   const { database, clock, logger, registry } = options;
   const metrics = createRequestMetrics(registry, clock);
-  const app = new Hono({ strict: false });
+  const app = new Hono<ApiEnv>({ strict: false });
 
   app.use(metrics.middleware);
   if (options.corsAllowedOrigins.length > 0) app.use(allowOrigins(options.corsAllowedOrigins));
@@ -51,6 +53,10 @@ export function createApp(options: AppOptions): Hono {
     }),
   );
   app.use(limitUrl);
+  app.use("/query/*", async (c, next) => {
+    c.set("access", FULL_ACCESS);
+    await next();
+  });
   app.use(
     "/query/*",
     limitQueries(clock, options.queryTimeoutMs + DEADLINE_MARGIN_MS, (reason) =>

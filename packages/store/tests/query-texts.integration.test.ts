@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { FULL_ACCESS } from "@timespan/telemetry/access";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import postgres from "postgres";
 import type { Database } from "../src/database.ts";
@@ -10,6 +11,7 @@ const HOUR_US = 3_600_000_000;
 const NOW_US = Date.UTC(2026, 10, 21, 15) * 1_000;
 const OPEN = { fromUs: null, toUs: null };
 const WINDOW = { fromUs: NOW_US - HOUR_US, toUs: NOW_US };
+const SOME_ACCESS = { environments: ["production", "staging"], services: ["cart"] };
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "ffffffffffffffff";
 const after = { timeUs: NOW_US, durationUs: 250, sourceId: 1, sourceOffset: 42, sourceIndex: 0 };
@@ -41,12 +43,16 @@ afterAll(async () => {
  * database is asked: look at its plan (EXPLAIN) on both engines before taking it over with `--update-snapshots`.
  */
 const shapes: [name: string, ask: () => Promise<unknown>][] = [
-  ["spans: newest", () => listSpans(database, { range: OPEN }, "start_time_desc", { size: 50, page: 2 })],
+  [
+    "spans: newest",
+    () => listSpans(database, FULL_ACCESS, { range: OPEN }, "start_time_desc", { size: 50, page: 2 }),
+  ],
   [
     "spans: every filter",
     () =>
       listSpans(
         database,
+        SOME_ACCESS,
         {
           range: WINDOW,
           serviceName: "cart",
@@ -70,7 +76,12 @@ const shapes: [name: string, ask: () => Promise<unknown>][] = [
   ...(["start_time_desc", "start_time_asc", "duration_desc", "duration_asc"] as const).map(
     (sort): [string, () => Promise<unknown>] => [
       `spans: after a cursor, ${sort}`,
-      () => listSpans(database, { range: OPEN, serviceName: "cart" }, sort, { size: 50, after, total: 99 }),
+      () =>
+        listSpans(database, FULL_ACCESS, { range: OPEN, serviceName: "cart" }, sort, {
+          size: 50,
+          after,
+          total: 99,
+        }),
     ],
   ),
   [
@@ -78,6 +89,7 @@ const shapes: [name: string, ask: () => Promise<unknown>][] = [
     () =>
       listLogRecords(
         database,
+        SOME_ACCESS,
         {
           range: WINDOW,
           serviceName: "cart",
@@ -95,11 +107,11 @@ const shapes: [name: string, ask: () => Promise<unknown>][] = [
   ],
   ...(["desc", "asc"] as const).map((sort): [string, () => Promise<unknown>] => [
     `logs: after a cursor, ${sort}`,
-    () => listLogRecords(database, { range: WINDOW }, sort, { size: 50, after, total: 99 }),
+    () => listLogRecords(database, FULL_ACCESS, { range: WINDOW }, sort, { size: 50, after, total: 99 }),
   ]),
   [
     "trace: found, of one service and environment",
-    () => findTrace(database, TRACE, { serviceName: "cart", environment: "production" }),
+    () => findTrace(database, SOME_ACCESS, TRACE, { serviceName: "cart", environment: "production" }),
   ],
 ];
 

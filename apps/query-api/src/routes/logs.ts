@@ -8,6 +8,7 @@ import { environmentName } from "@timespan/telemetry/environment-name";
 import { LOG_LEVELS } from "@timespan/telemetry/severity";
 import type { Handler } from "hono";
 import { z } from "zod";
+import type { ApiEnv } from "../api-env.ts";
 import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
 import { oneOf, text } from "../parameters.ts";
 import { invalidParameters } from "../problem.ts";
@@ -40,13 +41,14 @@ const definition: ListDefinition<typeof logParameters> = {
 
 /** `GET /query/logs`: logs of the last 15 minutes, or the window asked for, newest first unless asked otherwise. */
 export const logsRoute =
-  ({ database, clock }: { database: Database; clock: Clock }): Handler =>
+  ({ database, clock }: { database: Database; clock: Clock }): Handler<ApiEnv> =>
   async (c) => {
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs());
     if (!read.ok) return invalidParameters(read.problems);
     const { parameters, labels, range, page } = read.request;
     const found = await listLogRecords(
       database,
+      c.get("access"),
       {
         range,
         serviceName: parameters.service_name,

@@ -11,6 +11,7 @@ import { DURATION_MS_MAX } from "@timespan/telemetry/wire/decode-span-event";
 import { SPAN_NAME_CHARACTERS_MAX } from "@timespan/telemetry/wire/event-fields";
 import type { Handler } from "hono";
 import { z } from "zod";
+import type { ApiEnv } from "../api-env.ts";
 import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
 import { oneOf, text } from "../parameters.ts";
 import { invalidParameters } from "../problem.ts";
@@ -50,7 +51,7 @@ const definition: ListDefinition<typeof spanParameters> = {
 
 /** `GET /query/spans`: spans by any of their fields, newest first unless asked otherwise. */
 export const spansRoute =
-  ({ database, clock }: { database: Database; clock: Clock }): Handler =>
+  ({ database, clock }: { database: Database; clock: Clock }): Handler<ApiEnv> =>
   async (c) => {
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs());
     if (!read.ok) return invalidParameters(read.problems);
@@ -58,6 +59,7 @@ export const spansRoute =
     const { min_duration_ms: min, max_duration_ms: max } = parameters;
     const found = await listSpans(
       database,
+      c.get("access"),
       {
         range,
         serviceName: parameters.service_name,

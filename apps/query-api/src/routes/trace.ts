@@ -4,6 +4,7 @@ import { traceId } from "@timespan/telemetry/api/parameter-schemas";
 import { environmentName } from "@timespan/telemetry/environment-name";
 import type { Handler } from "hono";
 import { z } from "zod";
+import type { ApiEnv } from "../api-env.ts";
 import { readParameters, text } from "../parameters.ts";
 import { invalidParameters, problemResponse } from "../problem.ts";
 
@@ -14,7 +15,7 @@ export const traceParameters = z.object({
 
 /** `GET /query/traces/:traceId`: a trace with its spans and logs. */
 export const traceRoute =
-  (database: Database): Handler =>
+  (database: Database): Handler<ApiEnv> =>
   async (c) => {
     const id = traceId.safeParse(c.req.param("traceId"));
     const { values, problems } = readParameters(new URL(c.req.url).searchParams, traceParameters, {
@@ -24,11 +25,11 @@ export const traceRoute =
       problems.unshift({ name: "traceId", reason: id.error.issues[0]?.message ?? "is not valid" });
     }
     if (problems.length > 0 || !id.success) return invalidParameters(problems);
-    const trace = await findTrace(database, id.data, {
+    const trace = await findTrace(database, c.get("access"), id.data, {
       serviceName: values.service,
       environment: values.environment,
     });
     return trace === undefined
-      ? problemResponse("trace_not_found", `Nothing of trace ${id.data} is stored.`)
+      ? problemResponse("trace_not_found", `Nothing of trace ${id.data} is stored that you may see.`)
       : c.json(trace);
   };

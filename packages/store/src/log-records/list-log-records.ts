@@ -1,3 +1,4 @@
+import type { Access } from "@timespan/telemetry/access";
 import { COUNTED_ITEMS_MAX } from "@timespan/telemetry/api/list-answer";
 import type { LogItem, LogSort } from "@timespan/telemetry/api/log-item";
 import type { Position } from "@timespan/telemetry/cursor";
@@ -14,6 +15,7 @@ import {
   type PositionRow,
 } from "../query/page.ts";
 import { escapeLike, spanIdParameter, timeParameter } from "../query/parameters.ts";
+import { visibleRows } from "../query/visible-rows.ts";
 
 /** What a log record must match; what is absent does not matter. Ids are canonical hex. */
 export interface LogFilter {
@@ -31,17 +33,18 @@ export interface LogFilter {
 }
 
 /**
- * The log records that match, by time, in an order in which no two are equal, one page of them.
+ * The log records that match and may be seen, by time, in an order in which no two are equal, one page of them.
  * @throws the driver's error where the database is away or the statement ran into its limit
  */
 export async function listLogRecords(
   database: Database,
+  access: Access,
   filter: LogFilter,
   sort: LogSort,
   request: PageRequest,
 ): Promise<ListPage<LogItem>> {
   const order = logOrder(database, sort);
-  const matching = logConditions(database, filter);
+  const matching = [...visibleRows(database, access), ...logConditions(database, filter)];
   // The page is cut out first: only its rows are put into words, not every row that is sorted.
   const rows = await database<(LogItem & PositionRow)[]>`
 SELECT ${logItemColumns(database)},

@@ -1,3 +1,4 @@
+import type { Access } from "@timespan/telemetry/access";
 import { COUNTED_ITEMS_MAX } from "@timespan/telemetry/api/list-answer";
 import type { SpanItem, SpanSort } from "@timespan/telemetry/api/span-item";
 import type { Position } from "@timespan/telemetry/cursor";
@@ -15,6 +16,7 @@ import {
   type PositionRow,
 } from "../query/page.ts";
 import { spanIdParameter, timeParameter } from "../query/parameters.ts";
+import { visibleRows } from "../query/visible-rows.ts";
 
 /** What a span must match; what is absent does not matter. Ids are canonical hex. */
 export interface SpanFilter {
@@ -33,17 +35,18 @@ export interface SpanFilter {
 }
 
 /**
- * The spans that match, in an order in which no two are equal, one page of them.
+ * The spans that match and may be seen, in an order in which no two are equal, one page of them.
  * @throws the driver's error where the database is away or the statement ran into its limit
  */
 export async function listSpans(
   database: Database,
+  access: Access,
   filter: SpanFilter,
   sort: SpanSort,
   request: PageRequest,
 ): Promise<ListPage<SpanItem>> {
   const order = spanOrder(database, sort);
-  const matching = spanConditions(database, filter);
+  const matching = [...visibleRows(database, access), ...spanConditions(database, filter)];
   // The page is cut out first: only its rows are put into words, not every row that is sorted.
   const rows = await database<(SpanItem & PositionRow)[]>`
 SELECT ${spanItemColumns(database)},

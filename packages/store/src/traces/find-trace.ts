@@ -1,16 +1,18 @@
+import type { Access } from "@timespan/telemetry/access";
 import type { LogItem } from "@timespan/telemetry/api/log-item";
 import type { SpanItem } from "@timespan/telemetry/api/span-item";
 import type { TraceAnswer } from "@timespan/telemetry/api/trace-answer";
 import type { Database } from "../database.ts";
-import { given, where } from "../query/filters.ts";
+import { type Fragment, given, where } from "../query/filters.ts";
 import { logItemColumns, spanItemColumns } from "../query/item-columns.ts";
+import { visibleRows } from "../query/visible-rows.ts";
 import { summarizeTrace } from "./summarize-trace.ts";
 
 /** A trace beyond these is cut, and says so: no screen shows more, and some programs never end their traces. */
 export const TRACE_SPANS_MAX = 10_000;
 export const TRACE_LOGS_MAX = 10_000;
 
-/** Which part of the trace to show. Its summary is of the whole. */
+/** Which part of the trace to show. Its summary is of the whole that the caller may see. */
 export interface TraceFilter {
   serviceName?: string | undefined;
   environment?: string | undefined;
@@ -18,23 +20,29 @@ export interface TraceFilter {
 
 /**
  * The trace `traceId` (32 hex digits): its spans and logs, oldest first. A span that a producer sent more than once
- * is shown once; two spans of one id that differ are two. `undefined` where nothing of the trace is stored.
+ * is shown once; two spans of one id that differ are two. `undefined` where nothing of the trace is stored that the
+ * caller may see.
  * @throws the driver's error where the database is away or a statement ran into its limit
  */
 export async function findTrace(
   database: Database,
+  access: Access,
   traceId: string,
   filter: TraceFilter = {},
 ): Promise<TraceAnswer | undefined> {
   const location = await locateTrace(database, traceId);
   if (location === undefined) return undefined;
-  const isFiltered = filter.serviceName !== undefined || filter.environment !== undefined;
+  const visible = [database`trace_id = ${traceId}::uuid`, ...visibleRows(database, access)];
+  const asked = [
+    given(filter.serviceName, (name) => database`service_name = ${name}`),
+    given(filter.environment, (name) => database`environment = ${name}`),
+  ].flat();
   const [whole, shown, logs] = await Promise.all([
-    readSpans(database, traceId, location, {}),
-    isFiltered ? readSpans(database, traceId, location, filter) : undefined,
-    readLogs(database, traceId, location, filter),
+    readSpans(database, location, visible),
+    asked.length > 0 ? readSpans(database, location, [...visible, ...asked]) : undefined,
+    readLogs(database, location, [...visible, ...asked]),
   ]);
-  if (!isFiltered && whole.items.length === 0 && logs.items.length === 0) return undefined;
+  if (whole.items.length === 0 && logs.items.length === 0) return undefined;
   const spans = shown ?? whole;
   return {
     trace_id: traceId,
@@ -64,21 +72,14 @@ WHERE trace_id = ${traceId}::uuid`;
 
 async function readSpans(
   sql: Database,
-  traceId: string,
   location: Location,
-  filter: TraceFilter,
+  conditions: readonly Fragment[],
 ): Promise<{ items: SpanItem[]; truncated: boolean }> {
-  const conditions = where(
-    sql,
-    [sql`trace_id = ${traceId}::uuid`],
-    [sql`start_time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`],
-    given(filter.serviceName, (name) => sql`service_name = ${name}`),
-    given(filter.environment, (name) => sql`environment = ${name}`),
-  );
+  const during = sql`start_time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`;
   const rows = await sql<SpanItem[]>`
 SELECT ${spanItemColumns(sql)}
 FROM timespan.spans
-${conditions}
+${where(sql, [...conditions, during])}
 ORDER BY start_time, source_id, source_offset, source_index
 LIMIT ${TRACE_SPANS_MAX + 1}`;
   return {
@@ -100,21 +101,14 @@ function distinctSpans(spans: readonly SpanItem[]): SpanItem[] {
 
 async function readLogs(
   sql: Database,
-  traceId: string,
   location: Location,
-  filter: TraceFilter,
+  conditions: readonly Fragment[],
 ): Promise<{ items: LogItem[]; truncated: boolean }> {
-  const conditions = where(
-    sql,
-    [sql`trace_id = ${traceId}::uuid`],
-    [sql`time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`],
-    given(filter.serviceName, (name) => sql`service_name = ${name}`),
-    given(filter.environment, (name) => sql`environment = ${name}`),
-  );
+  const during = sql`time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`;
   const rows = await sql<LogItem[]>`
 SELECT ${logItemColumns(sql)}
 FROM timespan.log_records
-${conditions}
+${where(sql, [...conditions, during])}
 ORDER BY time, source_id, source_offset, source_index
 LIMIT ${TRACE_LOGS_MAX + 1}`;
   return { items: rows.slice(0, TRACE_LOGS_MAX), truncated: rows.length > TRACE_LOGS_MAX };
