@@ -234,7 +234,7 @@ test("versions of dependencies are exact", () => {
 test("the project speaks of itself alone: no path of a machine, no registry's host", () => {
   const tracked = [...new Bun.Glob("**/*").scanSync({ cwd: REPOSITORY, dot: true })].filter(
     (path) =>
-      !/(^|\/)(node_modules|\.git|\.timespan|dist)\//.test(path) &&
+      !/(^|\/)(node_modules|\.git|\.timespan|dist)(\/|$)/.test(path) &&
       path !== "bun.lock" &&
       path !== "tests/tidy.test.ts",
   );
