@@ -16,6 +16,7 @@ CREATE TABLE timespan.spans (
   source_offset    bigint      NOT NULL,
   source_index     integer     NOT NULL,
   source_id        smallint    NOT NULL,
+  duration_bin     smallint    NOT NULL,
   span_kind        smallint    NOT NULL,
   status_code      smallint    NOT NULL,
   http_status_code smallint,
@@ -41,6 +42,7 @@ COMMENT ON COLUMN timespan.spans.resource_id IS 'What emitted the span: see time
 COMMENT ON COLUMN timespan.spans.source_offset IS 'Offset of the Kafka record the row came from.';
 COMMENT ON COLUMN timespan.spans.source_index IS 'Position of the span within that record, from 0.';
 COMMENT ON COLUMN timespan.spans.source_id IS 'Topic and partition of that record: see timespan.ingest_offsets.';
+COMMENT ON COLUMN timespan.spans.duration_bin IS 'Bin of the duration: OpenTelemetry exponential histogram of microseconds, scale 5; -32768 for a duration of zero.';
 COMMENT ON COLUMN timespan.spans.span_kind IS 'OpenTelemetry SpanKind: 1 INTERNAL, 2 SERVER, 3 CLIENT, 4 PRODUCER, 5 CONSUMER.';
 COMMENT ON COLUMN timespan.spans.status_code IS 'OpenTelemetry StatusCode: 0 UNSET, 1 OK, 2 ERROR.';
 COMMENT ON COLUMN timespan.spans.http_status_code IS 'Status code of the HTTP response, where the span is an HTTP call.';
@@ -66,6 +68,7 @@ CREATE TABLE timespan.log_records (
   trace_id        uuid,
   span_id         bigint,
   resource_id     bigint      NOT NULL,
+  pattern_id      bigint      NOT NULL,
   source_offset   bigint      NOT NULL,
   source_index    integer     NOT NULL,
   source_id       smallint    NOT NULL,
@@ -80,6 +83,7 @@ COMMENT ON COLUMN timespan.log_records.time IS 'When the event happened.';
 COMMENT ON COLUMN timespan.log_records.trace_id IS 'Trace during which it was logged, as in spans; null where there was none.';
 COMMENT ON COLUMN timespan.log_records.span_id IS 'Span during which it was logged, as in spans; null where there was none.';
 COMMENT ON COLUMN timespan.log_records.resource_id IS 'What emitted the record: see timespan.resources.';
+COMMENT ON COLUMN timespan.log_records.pattern_id IS 'What the logs of one statement share: see timespan.log_patterns.';
 COMMENT ON COLUMN timespan.log_records.source_offset IS 'Offset of the Kafka record the row came from.';
 COMMENT ON COLUMN timespan.log_records.source_index IS 'Position of the log record within that Kafka record, from 0.';
 COMMENT ON COLUMN timespan.log_records.source_id IS 'Topic and partition of that Kafka record: see timespan.ingest_offsets.';
@@ -116,6 +120,18 @@ COMMENT ON TABLE timespan.resources IS 'What emits signals: one row a distinct s
 COMMENT ON COLUMN timespan.resources.resource_id IS 'First 8 bytes of the SHA-256 of the attributes with sorted keys.';
 COMMENT ON COLUMN timespan.resources.attributes IS 'OpenTelemetry resource attributes.';
 COMMENT ON COLUMN timespan.resources.first_seen IS 'When a signal of this resource was first stored.';
+
+CREATE TABLE timespan.log_patterns (
+  pattern_id bigint PRIMARY KEY,
+  pattern    text        NOT NULL,
+  first_seen timestamptz NOT NULL DEFAULT now(),
+  last_seen  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE timespan.log_patterns IS 'What the logs of one statement have in common: their bodies with the values taken out.';
+COMMENT ON COLUMN timespan.log_patterns.pattern_id IS 'First 8 bytes of the SHA-256 of the pattern.';
+COMMENT ON COLUMN timespan.log_patterns.pattern IS 'First line of the body, with <*> for each quoted text, uuid, hex string and number; other where a service had too many.';
+COMMENT ON COLUMN timespan.log_patterns.first_seen IS 'When a log of this pattern was first stored.';
+COMMENT ON COLUMN timespan.log_patterns.last_seen IS 'When one was last stored, to a day.';
 
 CREATE TABLE timespan.ingest_offsets (
   topic             text        NOT NULL,
@@ -176,7 +192,8 @@ CREATE INDEX dead_letters_waiting ON timespan.dead_letters (dead_letter_id)
 
 GRANT INSERT ON timespan.dead_letters TO timespan_writer;
 GRANT SELECT, INSERT ON timespan.resources TO timespan_writer;
+GRANT SELECT, INSERT, UPDATE (last_seen) ON timespan.log_patterns TO timespan_writer;
 GRANT SELECT, INSERT, UPDATE ON timespan.ingest_offsets TO timespan_writer;
-GRANT SELECT ON timespan.resources, timespan.ingest_offsets, timespan.dead_letters TO timespan_reader;
+GRANT SELECT ON timespan.resources, timespan.log_patterns, timespan.ingest_offsets, timespan.dead_letters TO timespan_reader;
 
 RESET ROLE;

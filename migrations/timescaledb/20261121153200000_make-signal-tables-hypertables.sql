@@ -28,7 +28,7 @@ CREATE TABLE timespan.log_records (LIKE timespan.log_records_columns INCLUDING A
   tsdb.create_default_indexes = false,
   tsdb.segmentby = 'service_name',
   tsdb.orderby = 'time DESC',
-  tsdb.sparse_index = 'bloom(trace_id), minmax(severity_number)'
+  tsdb.sparse_index = 'bloom(trace_id), bloom(pattern_id), minmax(severity_number)'
 );
 DROP TABLE timespan.log_records_columns;
 

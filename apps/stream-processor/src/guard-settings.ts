@@ -6,7 +6,10 @@ import {
   type GuardHooks,
   type GuardOptions,
 } from "@timespan/telemetry/guards";
-import { ENDPOINTS_PER_SERVICE_MAX_DEFAULT } from "@timespan/telemetry/guards-endpoint-limit";
+import {
+  ENDPOINTS_PER_SERVICE_MAX_DEFAULT,
+  LOG_PATTERNS_PER_SERVICE_MAX_DEFAULT,
+} from "@timespan/telemetry/guards-name-limit";
 import { MASK_KEYS_MAX, maskKeyProblem } from "@timespan/telemetry/mask-keys";
 import { CONTRACT_FIELDS } from "@timespan/telemetry/mask-payload";
 import { z } from "zod";
@@ -23,6 +26,9 @@ export const guardSettings = {
     .describe("Secret of the hashes, required with `MASK_HASH_KEYS`; with another one, hashes are others."),
   ENDPOINTS_PER_SERVICE_MAX: wholeNumber(ENDPOINTS_PER_SERVICE_MAX_DEFAULT, 1, 10_000).describe(
     "Endpoints of a service that are counted by name; further ones are counted as `other`.",
+  ),
+  LOG_PATTERNS_PER_SERVICE_MAX: wholeNumber(LOG_PATTERNS_PER_SERVICE_MAX_DEFAULT, 1, 10_000).describe(
+    "Patterns of a service's logs that are counted one by one; further ones are counted as `other`.",
   ),
 };
 
@@ -58,6 +64,7 @@ export function guardOptions(settings: GuardSettings): GuardOptions {
     dropKeys: distinct(dropKeys),
     hashSecret,
     endpointsPerServiceMax: settings.ENDPOINTS_PER_SERVICE_MAX,
+    logPatternsPerServiceMax: settings.LOG_PATTERNS_PER_SERVICE_MAX,
   };
 }
 
@@ -105,6 +112,15 @@ function countGuards({ counts }: CountingGuards, registry: Registry): void {
     collect() {
       endpoints.reset();
       endpoints.inc(counts.otherEndpoints);
+    },
+  });
+  const logPatterns = new Counter({
+    name: "timespan_ingest_other_log_patterns_total",
+    help: "Logs counted under `other`, because their service had too many patterns.",
+    registers,
+    collect() {
+      logPatterns.reset();
+      logPatterns.inc(counts.otherLogPatterns);
     },
   });
   const withheld = new Counter({

@@ -39,8 +39,8 @@ export async function runWorker(
     config.guards,
     {
       nowMs: () => clock.nowMs(),
-      onServiceFull: (service) =>
-        logger.warn({ service }, "a service has too many endpoints: the rest is other"),
+      onServiceFull: (service, names) =>
+        logger.warn({ service }, `a service has too many ${names}: the rest is other`),
     },
     registry,
   );

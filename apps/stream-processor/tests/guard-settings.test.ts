@@ -12,6 +12,7 @@ test("nothing is masked where nothing is set, and endpoints are capped", () => {
     dropKeys: [],
     hashSecret: undefined,
     endpointsPerServiceMax: 200,
+    logPatternsPerServiceMax: 1_000,
   });
   expect(guardWarnings(options({}))).toEqual([]);
 });
@@ -63,6 +64,7 @@ test("what the guards of all threads did is summed by key", async () => {
     'timespan_ingest_masked_values_total{key="password",action="drop"} 4',
     'timespan_ingest_masked_values_total{key="never",action="drop"} 0',
     "timespan_ingest_other_endpoints_total 4",
+    "timespan_ingest_other_log_patterns_total 0",
     "timespan_ingest_withheld_payloads_total 2",
   ]);
 });

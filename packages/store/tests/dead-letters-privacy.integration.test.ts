@@ -175,6 +175,7 @@ for (const { engine, present } of testEngines()) {
           dropKeys: ["password", "patient.*", "http.route", "error.message"],
           hashSecret: "a secret of the tests",
           endpointsPerServiceMax: 200,
+          logPatternsPerServiceMax: 1_000,
         },
         { nowMs: Date.now },
       );

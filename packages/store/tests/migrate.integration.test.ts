@@ -25,6 +25,7 @@ const REQUIRED = [
   "source_offset",
   "source_index",
   "source_id",
+  "duration_bin",
   "span_kind",
   "status_code",
   "service_name",
@@ -142,7 +143,7 @@ for (const { engine, present } of testEngines()) {
       test("a chunk goes to the columnstore with its sparse indexes, and a trace is still found in it", async () => {
         await all`
           INSERT INTO timespan.spans (${all(REQUIRED)})
-          SELECT now() - interval '1 day', 5, 1, md5(i::text)::uuid, i, 1, i, 0, 1, 2, 1, 'svc-' || i % 5, 'production', 'op', 'op', '{}'
+          SELECT now() - interval '1 day', 5, 1, md5(i::text)::uuid, i, 1, i, 0, 1, 73, 2, 1, 'svc-' || i % 5, 'production', 'op', 'op', '{}'
           FROM generate_series(1, 5000) AS i`;
         await all`SELECT public.compress_chunk(chunk) FROM public.show_chunks('timespan.spans') AS chunk`;
         const [row] = await all`SELECT count(*)::int FROM timespan.spans WHERE trace_id = md5('77')::uuid`;
@@ -171,7 +172,7 @@ for (const { engine, present } of testEngines()) {
       test("a shorter retention drops the days before it, with their rows; a longer one makes them again", async () => {
         await all`
           INSERT INTO timespan.spans (${all(REQUIRED)})
-          SELECT now() - i * interval '1 day', 5, 1, md5(i::text)::uuid, i, 1, i, 0, 1, 2, 1, 'old', 'production', 'op', 'op', '{}'
+          SELECT now() - i * interval '1 day', 5, 1, md5(i::text)::uuid, i, 1, i, 0, 1, 73, 2, 1, 'old', 'production', 'op', 'op', '{}'
           FROM generate_series(0, 6) AS i`;
         await maintainStorage(writer, { ...STORAGE, retentionSpansMs: 2 * DAY_MS });
         expect(await days()).toEqual(expectedDays(2));

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { durationBin } from "@timespan/telemetry/duration-bin";
 import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { logEvent, randomHex, spanEvent, uniqueName } from "@timespan/testing/events";
@@ -123,6 +124,7 @@ for (const { engine, present } of testEngines()) {
       expect(row).toMatchObject({
         start_text: `${yesterday()} 09:08:07.654321+00`,
         duration_us: "12345",
+        duration_bin: durationBin(12_345),
         span_id: BigInt.asIntN(64, 0xffeeddccbbaa9988n).toString(),
         parent_span_id: "1",
         source_index: 3,
@@ -147,6 +149,10 @@ for (const { engine, present } of testEngines()) {
         body: "tab\t newline\n backslash\\ ü",
         attributes: { region: "eu" },
       });
+      const [pattern] = await all`
+        SELECT pattern FROM timespan.log_patterns JOIN timespan.log_records USING (pattern_id)
+        WHERE trace_id = ${traceId}::uuid`;
+      expect(pattern).toEqual({ pattern: "tab\t newline" });
       const [view] =
         await all`SELECT * FROM apm.spans WHERE trace_id = ${traceId} AND span_id = 'ffeeddccbbaa9988'`;
       expect(view).toMatchObject({

@@ -1,4 +1,4 @@
-import { EndpointLimit } from "./guards-endpoint-limit.ts";
+import { NameLimit } from "./guards-name-limit.ts";
 import { AttributeMask } from "./mask-attributes.ts";
 import { MaskKeys, type MaskRule } from "./mask-keys.ts";
 import { maskPayload, maskRejection, withPayloadWithheld } from "./mask-payload.ts";
@@ -13,6 +13,8 @@ export interface Guards {
   attributes(attributes: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
   /** The endpoint under which a span of `serviceName` is counted: itself, or `other` where a service has too many. */
   endpoint(serviceName: string, endpoint: string): string;
+  /** The pattern under which a log of `serviceName` is counted: itself, or `other` where a service has too many. */
+  logPattern(serviceName: string, pattern: string): string;
   /**
    * The value of a record as a dead letter may keep it: masked and written anew, or null where it is no JSON. Of a
    * request in protobuf, what is to be kept is first written as OTLP's JSON.
@@ -30,6 +32,7 @@ export interface Guards {
 export const NO_GUARDS: Guards = {
   attributes: (attributes) => attributes,
   endpoint: (_, endpoint) => endpoint,
+  logPattern: (_, pattern) => pattern,
   maskPayload: (bytes) => bytes,
   deadLetter: (rejection, payload) => ({ rejection, payload }),
 };
@@ -43,12 +46,13 @@ export interface GuardOptions {
   /** Required where `hashKeys` has any. */
   hashSecret: string | undefined;
   endpointsPerServiceMax: number;
+  logPatternsPerServiceMax: number;
 }
 
 export interface GuardHooks {
   nowMs(): number;
-  /** Called when a service has more endpoints than it may, at most once an hour for each. */
-  onServiceFull?(serviceName: string): void;
+  /** Called when a service has more endpoints, or log patterns, than it may, at most once an hour for each. */
+  onServiceFull?(serviceName: string, names: "endpoints" | "log patterns"): void;
 }
 
 /** What the guards of a thread did since it started. */
@@ -57,6 +61,8 @@ export interface GuardCounts {
   readonly masked: readonly Readonly<MaskRule>[];
   /** Calls counted under `other`. */
   readonly otherEndpoints: number;
+  /** Logs counted under `other`. */
+  readonly otherLogPatterns: number;
   /** Payloads of dead letters that were not kept. */
   readonly withheldPayloads: number;
 }
@@ -67,31 +73,43 @@ export interface CountingGuards extends Guards {
 
 /** @throws {Error} where keys are to be hashed without a secret */
 export function createGuards(options: GuardOptions, hooks: GuardHooks): CountingGuards {
-  const { hashKeys, dropKeys, hashSecret, endpointsPerServiceMax } = options;
+  const { hashKeys, dropKeys, hashSecret } = options;
   if (hashKeys.length > 0 && !hashSecret) throw new Error("a secret is required to hash attributes");
   const keys = new MaskKeys(hashKeys, dropKeys);
-  const limit = new EndpointLimit({
-    perServiceMax: endpointsPerServiceMax,
-    nowMs: hooks.nowMs,
-    ...(hooks.onServiceFull && { onServiceFull: hooks.onServiceFull }),
+  const { nowMs } = hooks;
+  const endpoints = new NameLimit({
+    perServiceMax: options.endpointsPerServiceMax,
+    nowMs,
+    onServiceFull: (serviceName) => hooks.onServiceFull?.(serviceName, "endpoints"),
+  });
+  const logPatterns = new NameLimit({
+    perServiceMax: options.logPatternsPerServiceMax,
+    nowMs,
+    onServiceFull: (serviceName) => hooks.onServiceFull?.(serviceName, "log patterns"),
   });
   let withheldPayloads = 0;
-  const endpoint = (serviceName: string, name: string) => limit.admit(serviceName, name);
+  const named = {
+    endpoint: (serviceName: string, name: string) => endpoints.admit(serviceName, name),
+    logPattern: (serviceName: string, name: string) => logPatterns.admit(serviceName, name),
+  };
   const counts: GuardCounts = {
     masked: keys.rules,
     get otherEndpoints() {
-      return limit.otherCount;
+      return endpoints.otherCount;
+    },
+    get otherLogPatterns() {
+      return logPatterns.otherCount;
     },
     get withheldPayloads() {
       return withheldPayloads;
     },
   };
-  if (keys.rules.length === 0) return { ...NO_GUARDS, endpoint, counts };
+  if (keys.rules.length === 0) return { ...NO_GUARDS, ...named, counts };
 
   const mask = new AttributeMask(keys, hashSecret ?? "");
   const guards: CountingGuards = {
     attributes: (attributes) => mask.mask(attributes),
-    endpoint,
+    ...named,
     maskPayload(bytes) {
       const masked = maskPayload(bytes, mask);
       if (masked === null) withheldPayloads++;

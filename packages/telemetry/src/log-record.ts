@@ -1,3 +1,4 @@
+import type { LogPattern } from "./log-pattern.ts";
 import type { Resource } from "./resource.ts";
 import type { TimeUs } from "./timestamp.ts";
 
@@ -11,6 +12,7 @@ export interface LogRecord {
   severityNumber: number;
   severityText: string;
   body: string;
+  pattern: LogPattern;
   traceId: string | null;
   spanId: string | null;
   /** A JSON object, serialised and fit for `jsonb`: no NUL, no lone surrogate. */

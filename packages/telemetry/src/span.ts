@@ -12,7 +12,7 @@ export interface Span {
   /** Null for the root of a trace. */
   parentSpanId: string | null;
   resource: Resource;
-  /** How many spans this one stands for, at least 1: more where the client sampled. */
+  /** How many spans this one stands for, at least 1, in steps of 1/1024: more where the client sampled. */
   sampleWeight: number;
   serviceName: string;
   environment: string;

@@ -98,6 +98,7 @@ test("a log event becomes a log record, its http fields among its attributes", (
     severityNumber: 17,
     severityText: "ERROR",
     body: "payment refused",
+    pattern: { patternId: expect.stringMatching(/^[0-9a-f]{16}$/), pattern: "payment refused" },
     traceId: "0af7651916cd43dd8448eb211c80319c",
     spanId: "b7ad6b7169203331",
     attributesJson: '{"order":7,"http_status_code":402}',

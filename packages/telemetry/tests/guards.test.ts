@@ -14,7 +14,14 @@ const NO_LIMIT = 10_000;
 
 function guardsOf(options: Partial<GuardOptions>) {
   return createGuards(
-    { hashKeys: [], dropKeys: [], hashSecret: SECRET, endpointsPerServiceMax: NO_LIMIT, ...options },
+    {
+      hashKeys: [],
+      dropKeys: [],
+      hashSecret: SECRET,
+      endpointsPerServiceMax: NO_LIMIT,
+      logPatternsPerServiceMax: NO_LIMIT,
+      ...options,
+    },
     { nowMs: () => 0 },
   );
 }
@@ -479,4 +486,23 @@ describe("payloads of dead letters", () => {
       expect(none.deadLetter(rejection, bytes)).toEqual({ rejection, payload: bytes });
     }
   });
+});
+
+test("a service with too many log patterns is told once, and its further logs count as other", () => {
+  const full: string[] = [];
+  const guards = createGuards(
+    {
+      hashKeys: [],
+      dropKeys: [],
+      hashSecret: undefined,
+      endpointsPerServiceMax: 1,
+      logPatternsPerServiceMax: 1,
+    },
+    { nowMs: () => 0, onServiceFull: (service, names) => full.push(`${service}: ${names}`) },
+  );
+  const names = ["a", "b", "c"];
+  expect(names.map((name) => guards.logPattern("svc", name))).toEqual(["a", "other", "other"]);
+  expect(names.map((name) => guards.endpoint("svc", name))).toEqual(["a", "other", "other"]);
+  expect(full).toEqual(["svc: log patterns", "svc: endpoints"]);
+  expect([guards.counts.otherLogPatterns, guards.counts.otherEndpoints]).toEqual([2, 2]);
 });

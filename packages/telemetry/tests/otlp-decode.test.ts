@@ -205,6 +205,7 @@ describe.each(ENCODINGS)("%s", (encodingName, encode) => {
       severityNumber: 18,
       severityText: "Fatal error",
       body: "order placed",
+      pattern: { patternId: expect.stringMatching(/^[0-9a-f]{16}$/), pattern: "order placed" },
       traceId: TRACE_ID,
       spanId: SPAN_ID,
       attributesJson: {

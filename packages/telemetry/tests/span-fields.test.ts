@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { endpointName } from "../src/endpoint-name.ts";
 import { nestsDeeperThan } from "../src/json-depth.ts";
 import { peerServiceOf } from "../src/peer-service.ts";
-import { sampleRateWeight, traceStateWeight } from "../src/sample-weight.ts";
+import { SAMPLE_WEIGHT_MAX, sampleRateWeight, traceStateWeight } from "../src/sample-weight.ts";
 import { SPAN_KIND } from "../src/span-kind.ts";
 
 test.each([
@@ -51,6 +51,14 @@ test.each([
   ["ot=th:zz", 1],
 ])("tracestate %p stands for %d spans", (state, weight) => {
   expect(traceStateWeight(state)).toBeCloseTo(weight, 6);
+});
+
+test("a weight is kept in steps of 1/1024, so that sums do not depend on their order", () => {
+  expect(sampleRateWeight(0.3)).toBe(Math.round(1_024 / 0.3) / 1_024);
+  expect(sampleRateWeight(1e300)).toBe(SAMPLE_WEIGHT_MAX);
+  const weights = Array.from({ length: 1_000 }, (_, index) => sampleRateWeight(1 + index / 7));
+  const sum = (all: readonly number[]) => all.reduce((total, weight) => total + weight, 0);
+  expect(sum(weights.toReversed())).toBe(sum(weights));
 });
 
 test("the peer of a client span is the most telling attribute; other kinds have none", () => {

@@ -1,3 +1,4 @@
+import type { LogPattern } from "@timespan/telemetry/log-pattern";
 import { reject } from "@timespan/telemetry/rejection";
 import type { Resource } from "@timespan/telemetry/resource";
 import type { CopyColumn } from "../copy/copy-encoder.ts";
@@ -99,6 +100,7 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
       const deadLetters = [...batch.deadLetters, ...refused];
       await copyRows(transaction, "timespan.dead_letters", deadLetterColumns(topic, partition), deadLetters);
       await insertResources(transaction, spans, logs);
+      await insertLogPatterns(transaction, logs);
 
       const rowCount = spans.length + logs.length - refused.length;
       const moved = await transaction`
@@ -185,4 +187,22 @@ async function insertResources(
       ${sorted.map(({ attributesJson }) => attributesJson)}::text[]
     ) AS given (resource_id, attributes)
     ON CONFLICT (resource_id) DO NOTHING`;
+}
+
+async function insertLogPatterns(transaction: Transaction, logs: readonly LogRow[]): Promise<void> {
+  const distinct = new Set<LogPattern>();
+  for (const { log } of logs) distinct.add(log.pattern);
+  const patterns = new Map([...distinct].map((pattern) => [pattern.patternId, pattern]));
+  if (patterns.size === 0) return;
+  // Sorted, so that two writers wait for each other in one direction only.
+  const sorted = [...patterns.values()].sort((a, b) => (a.patternId < b.patternId ? -1 : 1));
+  await transaction`
+    INSERT INTO timespan.log_patterns AS known (pattern_id, pattern)
+    SELECT ('x' || pattern_id)::bit(64)::bigint, pattern
+    FROM unnest(
+      ${sorted.map(({ patternId }) => patternId)}::text[],
+      ${sorted.map(({ pattern }) => pattern)}::text[]
+    ) AS given (pattern_id, pattern)
+    ON CONFLICT (pattern_id) DO UPDATE SET last_seen = now()
+    WHERE known.last_seen < now() - INTERVAL '1 day'`;
 }

@@ -10,6 +10,7 @@ export const logRecordColumns = (sourceId: number): readonly CopyColumn<LogRow>[
   },
   { name: "span_id", write: (to, { log }) => (log.spanId === null ? to.null() : to.int8FromHex(log.spanId)) },
   { name: "resource_id", write: (to, { log }) => to.int8FromHex(log.resource.resourceId) },
+  { name: "pattern_id", write: (to, { log }) => to.int8FromHex(log.pattern.patternId) },
   { name: "source_offset", write: (to, { source }) => to.int8(source.offset) },
   { name: "source_index", write: (to, { source }) => to.int4(source.index) },
   { name: "source_id", write: (to) => to.int2(sourceId) },

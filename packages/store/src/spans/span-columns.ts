@@ -1,3 +1,4 @@
+import { durationBin } from "@timespan/telemetry/duration-bin";
 import type { CopyColumn } from "../copy/copy-encoder.ts";
 import type { SpanRow } from "../ingest/batch.ts";
 
@@ -16,6 +17,7 @@ export const spanColumns = (sourceId: number): readonly CopyColumn<SpanRow>[] =>
   { name: "source_offset", write: (to, { source }) => to.int8(source.offset) },
   { name: "source_index", write: (to, { source }) => to.int4(source.index) },
   { name: "source_id", write: (to) => to.int2(sourceId) },
+  { name: "duration_bin", write: (to, { span }) => to.int2(durationBin(span.durationUs)) },
   { name: "span_kind", write: (to, { span }) => to.int2(span.spanKind) },
   { name: "status_code", write: (to, { span }) => to.int2(span.statusCode) },
   {

@@ -3,6 +3,7 @@ import { serializeAttributes } from "../attributes.ts";
 import { environmentName } from "../environment-name.ts";
 import { type Guards, NO_GUARDS } from "../guards.ts";
 import { parseSpanId, parseTraceId } from "../ids.ts";
+import { logPattern, patternText } from "../log-pattern.ts";
 import type { LogRecord } from "../log-record.ts";
 import { type Decoded, reject, storableText } from "../rejection.ts";
 import { serviceResource } from "../resource.ts";
@@ -78,6 +79,7 @@ export function decodeLogEvent(
       severityNumber: SEVERITY_NUMBER[levelName],
       severityText: levelName,
       body,
+      pattern: logPattern(guards.logPattern(serviceName, patternText(body))),
       traceId,
       spanId,
       attributesJson: serializeAttributes(

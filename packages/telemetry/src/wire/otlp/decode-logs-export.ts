@@ -1,6 +1,7 @@
 import { serializeAttributes } from "../../attributes.ts";
 import { type Guards, NO_GUARDS } from "../../guards.ts";
 import { isAbsentId, parseSpanId, parseTraceId } from "../../ids.ts";
+import { logPattern, patternText } from "../../log-pattern.ts";
 import type { LogRecord } from "../../log-record.ts";
 import { type Decoded, reject, storableText } from "../../rejection.ts";
 import { BODY_CHARACTERS_MAX, cut, NAME_CHARACTERS_MAX } from "../event-fields.ts";
@@ -52,6 +53,7 @@ function decodeLogRecord(
   addExtras(log, emitter);
   const truncated = log.leftOut;
   const severity = severityOf(log.severityNumber, log.severityText);
+  const body = cut(storableText(bodyText(log.body, guards)), BODY_CHARACTERS_MAX, "message", truncated);
   return {
     ok: true,
     value: {
@@ -61,7 +63,8 @@ function decodeLogRecord(
       environment: emitter.environment,
       severityNumber: severity.number,
       severityText: cut(storableText(severity.text), NAME_CHARACTERS_MAX, "severity_text", truncated),
-      body: cut(storableText(bodyText(log.body, guards)), BODY_CHARACTERS_MAX, "message", truncated),
+      body,
+      pattern: logPattern(guards.logPattern(emitter.serviceName, patternText(body))),
       traceId,
       spanId,
       attributesJson: serializeAttributes(guards.attributes(log.attributes), truncated),

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { ENDPOINT_UNUSED_MS, EndpointLimit } from "../src/guards-endpoint-limit.ts";
+import { NAME_UNUSED_MS, NameLimit } from "../src/guards-name-limit.ts";
 
 function limitOf(perServiceMax: number, totalMax?: number) {
   const clock = { nowMs: 0 };
   const full: string[] = [];
-  const limit = new EndpointLimit({
+  const limit = new NameLimit({
     perServiceMax,
     nowMs: () => clock.nowMs,
     onServiceFull: (serviceName) => full.push(serviceName),
@@ -33,12 +33,12 @@ test("an endpoint that was not called for an hour gives its place to another; on
   const { limit, clock, full } = limitOf(2);
   limit.admit("svc", "used");
   limit.admit("svc", "gone");
-  clock.nowMs += ENDPOINT_UNUSED_MS;
+  clock.nowMs += NAME_UNUSED_MS;
   // The first sweep ends the first hour, in which both were called.
   expect(limit.admit("svc", "new")).toBe("other");
   limit.admit("svc", "used");
   expect(limit.admit("svc", "new")).toBe("other");
-  clock.nowMs += ENDPOINT_UNUSED_MS;
+  clock.nowMs += NAME_UNUSED_MS;
   expect(limit.admit("svc", "new")).toBe("new");
   expect(limit.admit("svc", "used")).toBe("used");
   expect(limit.admit("svc", "gone")).toBe("other");
@@ -49,10 +49,10 @@ test("names in all are limited, however many services there are; those that are 
   const { limit, clock } = limitOf(10, 3);
   for (const service of ["a", "b", "c"]) expect(limit.admit(service, "x")).toBe("x");
   expect(limit.admit("d", "x")).toBe("other");
-  clock.nowMs += ENDPOINT_UNUSED_MS;
+  clock.nowMs += NAME_UNUSED_MS;
   limit.admit("d", "x");
   limit.admit("a", "x");
-  clock.nowMs += ENDPOINT_UNUSED_MS;
+  clock.nowMs += NAME_UNUSED_MS;
   expect(limit.admit("d", "x")).toBe("x");
   expect(limit.admit("a", "x")).toBe("x");
   expect(limit.admit("e", "x")).toBe("x");
