@@ -10,6 +10,7 @@ const REPOSITORY = resolve(import.meta.dir, "..");
 /** The entry of each process. A container runs `<name>.js`. */
 export const BUNDLES = {
   migrate: "apps/timespan/src/migrate-main.ts",
+  keys: "apps/timespan/src/keys-main.ts",
   "stream-processor": "apps/stream-processor/src/main.ts",
   "query-api": "apps/query-api/src/main.ts",
   "error-stream": "apps/error-stream/src/main.ts",
@@ -25,6 +26,7 @@ export type BundleName = keyof typeof BUNDLES;
 export async function buildBundles(outDir: string): Promise<Record<BundleName, string[]>> {
   const inputs: Record<BundleName, string[]> = {
     migrate: [],
+    keys: [],
     "stream-processor": [],
     "query-api": [],
     "error-stream": [],

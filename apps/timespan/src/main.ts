@@ -4,10 +4,13 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { addressLines, commandLines } from "./announce.ts";
 import { registerDeadLetters } from "./commands/dead-letters-register.ts";
 import { down } from "./commands/down.ts";
+import { KeyCommandError } from "./commands/keys.ts";
+import { registerKeys } from "./commands/keys-register.ts";
 import { migrate } from "./commands/migrate.ts";
 import { sample } from "./commands/sample.ts";
 import { up } from "./commands/up.ts";
 import { BACKGROUND_OPTION, backgroundProgress, tellParent, upDetached } from "./commands/up-detached.ts";
+import { withDatabase } from "./commands/with-database.ts";
 import { readConfig } from "./config.ts";
 import { createProgressLine } from "./progress-line.ts";
 
@@ -73,6 +76,7 @@ program
   .action((kind: "log" | "span") => sample(kind, readConfig(), progress));
 
 registerDeadLetters(program, progress);
+registerKeys(program.command("keys"), (work) => withDatabase(readConfig(), "keys", work));
 
 try {
   await program.parseAsync();
@@ -82,7 +86,7 @@ try {
   if (error instanceof StackError) {
     tellParent({ failed: { what: error.what, remedy: error.remedy } });
     console.error(`\n${error.what}\n→ ${error.remedy.replaceAll("\n", "\n→ ")}`);
-  } else if (error instanceof SettingsError) {
+  } else if (error instanceof SettingsError || error instanceof KeyCommandError) {
     console.error(error.message);
   } else {
     console.error(error);

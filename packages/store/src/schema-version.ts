@@ -2,7 +2,7 @@ import type { Database } from "./database.ts";
 
 /** The newest migration of each folder that this build was made for. A test holds them equal to the files. */
 export const NEWEST_MIGRATIONS = {
-  common: "20261121153300000_publish-signals",
+  common: "20261121153600000_create-api-keys",
   timescaledb: "20261121153200000_make-signal-tables-hypertables",
   postgres: "20261121153200000_partition-signal-tables-by-day",
 } as const;

@@ -4,8 +4,7 @@ import { createProducer, type RecordProducer } from "@timespan/broker/producer";
 import { StackError } from "@timespan/local-stack/stack-error";
 import { systemClock } from "@timespan/runtime/clock";
 import { createLogger } from "@timespan/runtime/logger";
-import { closeDatabase, type Database, openDatabase } from "@timespan/store/database";
-import { sqlState } from "@timespan/store/database-error";
+import type { Database } from "@timespan/store/database";
 import {
   countDeadLetters,
   countReplayable,
@@ -27,8 +26,8 @@ import { onStopSignals } from "../on-stop-signals.ts";
 import type { Progress } from "../progress-line.ts";
 import { countLines, createTable, detailLines } from "./dead-letters-format.ts";
 import { createLetterSender, type LetterSender } from "./dead-letters-send.ts";
+import { withDatabase } from "./with-database.ts";
 
-const STATEMENT_TIMEOUT_MS = 300_000;
 const LIST_PAGE_SIZE = 1_000;
 /** Ids that are named one by one; beyond it a filter is meant. */
 export const IDS_MAX = 1_000;
@@ -55,7 +54,7 @@ export async function listCommand(
   options: Selection & { state?: DeadLetterState | undefined; limit: number; json?: boolean | undefined },
 ): Promise<void> {
   const filter: DeadLetterFilter = { ...filterOf(options), state: options.state };
-  await withDatabase(config, async (database) => {
+  await withDatabase(config, "dead-letters", async (database) => {
     const table = createTable();
     let listed = 0;
     let beforeId: number | undefined;
@@ -98,7 +97,7 @@ export async function showCommand(
   id: number,
   options: { raw?: boolean | undefined },
 ): Promise<void> {
-  const letter = await withDatabase(config, (database) => findDeadLetter(database, id));
+  const letter = await withDatabase(config, "dead-letters", (database) => findDeadLetter(database, id));
   if (letter === undefined) throw noSuchLetter([id]);
   if (!options.raw) return output(`${detailLines(letter).join("\n")}\n`);
   if (letter.payload === null) {
@@ -120,7 +119,7 @@ export async function replayCommand(
   options: Selection & { dryRun?: boolean | undefined },
 ): Promise<void> {
   const filter = filterOf(options);
-  await withDatabase(config, async (database) => {
+  await withDatabase(config, "dead-letters", async (database) => {
     const counts = await countReplayable(database, filter);
     const total = sum(counts);
     if (filter.ids !== undefined) await explainIds(database, filter.ids, "replayed", progress);
@@ -205,7 +204,7 @@ export async function discardCommand(
       "Name ids or a filter, or say --all.",
     );
   }
-  await withDatabase(config, async (database) => {
+  await withDatabase(config, "dead-letters", async (database) => {
     const counts = await countDeadLetters(database, { ...filter, state: "waiting" });
     const total = sum(counts);
     if (filter.ids !== undefined) await explainIds(database, filter.ids, "discarded", progress);
@@ -301,53 +300,6 @@ function filterOf({ ids, topic, reason, since }: Selection): DeadLetterFilter {
     reason,
     sinceUs,
   };
-}
-
-async function withDatabase<T>(config: Config, work: (database: Database) => Promise<T>): Promise<T> {
-  const url = config.given.databaseUrl ?? readEnvFile(config.home)?.DATABASE_URL;
-  if (url === undefined) {
-    throw new StackError(
-      `DATABASE_URL is not set, and no stack runs in ${config.home}.`,
-      "Set DATABASE_URL, or start a stack with `bun run up`.",
-    );
-  }
-  const database = openDatabase({
-    url,
-    applicationName: "timespan dead-letters",
-    poolMax: 2,
-    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
-  });
-  try {
-    return await work(database);
-  } catch (error) {
-    throw explained(error, new URL(url).host);
-  } finally {
-    await closeDatabase(database);
-  }
-}
-
-/** What the database answered, as something that a person can act on; other errors as they are. */
-function explained(error: unknown, host: string): unknown {
-  const code = sqlState(error);
-  if (error instanceof StackError || code === undefined) return error;
-  const what = `The database at ${host} could not be asked: ${messageOf(error)}`;
-  if (["42P01", "42703", "3F000"].includes(code)) {
-    return new StackError(what, "Its schema is not up to date: migrate it with `bun run migrate`.", {
-      cause: error,
-    });
-  }
-  if (code === "42501") {
-    return new StackError(
-      what,
-      "Use the user that migrates the database: the apps' own roles may not do this.",
-      {
-        cause: error,
-      },
-    );
-  }
-  return new StackError(what, "Does it run, and does DATABASE_URL name it and its password?", {
-    cause: error,
-  });
 }
 
 async function connectProducer(config: Config): Promise<RecordProducer> {
