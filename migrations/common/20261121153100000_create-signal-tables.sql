@@ -62,6 +62,9 @@ COMMENT ON COLUMN timespan.spans.links IS 'OpenTelemetry links, as an array of {
 CREATE INDEX spans_service_time ON timespan.spans (service_name, start_time DESC);
 -- "Show me this trace", while its rows are not yet in the columnstore.
 CREATE INDEX spans_trace ON timespan.spans (trace_id);
+-- What rollups have not read yet, whoever sent it; and the newest spans of a window without a service. In time's
+-- order it grows at one end, which costs least.
+CREATE INDEX spans_time ON timespan.spans (start_time DESC);
 
 CREATE TABLE timespan.log_records (
   time            timestamptz NOT NULL,

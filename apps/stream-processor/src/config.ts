@@ -7,6 +7,7 @@ import {
 } from "@timespan/broker/kafka-settings";
 import { topicSettings } from "@timespan/broker/topics";
 import { duration, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
+import type { RollupSettings } from "@timespan/store/storage/maintain-rollups";
 import type { StorageSettings } from "@timespan/store/storage/maintain-storage";
 import type { GuardOptions } from "@timespan/telemetry/guards";
 import { z } from "zod";
@@ -72,6 +73,12 @@ export const settings = z.object({
   CHUNK_INTERVAL: duration("6h").describe(
     "Time covered by one chunk on TimescaleDB: 6h up to 2,000 rows/s, 1h up to 10,000, 15m at 50,000.",
   ),
+  ROLLUP_REFRESH_INTERVAL: duration("30s").describe(
+    "How often rollups are brought up to date on TimescaleDB; what came since is computed when asked.",
+  ),
+  ROLLUP_REFRESH_DELAY: duration("2m").describe(
+    "Age at which a minute goes into the rollups. Later spans of it have it computed again, so most should be there by then.",
+  ),
   ...guardSettings,
   HOST: z
     .string()
@@ -107,6 +114,7 @@ export interface StreamProcessorConfig {
   guards: GuardOptions;
   throughput: ThroughputSettings;
   storage: StorageSettings;
+  rollups: RollupSettings;
   http: { hostname: string; port: number };
   logLevel: string;
   warnings: string[];
@@ -171,6 +179,11 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       retentionLogsMs: given.RETENTION_LOGS,
       retentionDeadLettersMs: given.RETENTION_DEAD_LETTERS,
       chunkIntervalMs: given.CHUNK_INTERVAL,
+    },
+    rollups: {
+      lateAfterMs: given.LATE_AFTER,
+      refreshIntervalMs: given.ROLLUP_REFRESH_INTERVAL,
+      refreshDelayMs: given.ROLLUP_REFRESH_DELAY,
     },
     http: { hostname: given.HOST, port: given.STREAM_PROCESSOR_PORT },
     logLevel: given.LOG_LEVEL,

@@ -9,6 +9,7 @@ import { createLogger } from "@timespan/runtime/logger";
 import { Counter, createRegistry, Gauge, renderMetrics } from "@timespan/runtime/metrics";
 import { orExit } from "@timespan/runtime/settings";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
+import { maintainRollups } from "@timespan/store/storage/maintain-rollups";
 import { maintainStorage } from "@timespan/store/storage/maintain-storage";
 import { moveLateRows } from "@timespan/store/storage/move-late-rows";
 import { readConfig, type StreamProcessorConfig } from "./config.ts";
@@ -62,7 +63,10 @@ async function supervise(config: StreamProcessorConfig): Promise<void> {
     statementTimeoutMs: WRITE_TIMEOUT_MS,
   });
   lifecycle.onStop("database", () => closeDatabase(database));
-  const maintain = () => maintainStorage(database, config.storage);
+  const maintain = async () => {
+    await maintainStorage(database, config.storage);
+    await maintainRollups(database, config.storage, config.rollups);
+  };
   await untilDone("the database", maintain);
   lifecycle.onStop(
     "maintenance",
