@@ -2,18 +2,26 @@ import type { Clock } from "@timespan/runtime/clock";
 import type { Logger } from "@timespan/runtime/logger";
 import type { Registry } from "@timespan/runtime/metrics";
 import type { Database } from "@timespan/store/database";
+import type { RollupUse } from "@timespan/store/query/request-segments";
+import { rollupsAreStored } from "@timespan/store/query/stored-rollups";
 import { FULL_ACCESS } from "@timespan/telemetry/access";
 import { Hono, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import type { ApiEnv } from "./api-env.ts";
+import { type MetricRoute, type MetricSchema, type MetricSettings, metricRoute } from "./metric-request.ts";
 import { URL_CHARACTERS_MAX } from "./parameters.ts";
 import { problemOfError, problemResponse, queryTimeout, unavailable } from "./problem.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
+import { endpointTracesRoute } from "./routes/endpoint-traces.ts";
+import { endpointsRoute } from "./routes/endpoints.ts";
 import { healthRoute } from "./routes/health.ts";
 import { logsRoute } from "./routes/logs.ts";
 import { metricsRoute } from "./routes/metrics.ts";
 import { readyRoute } from "./routes/ready.ts";
+import { serviceMetricsRoute } from "./routes/service-metrics.ts";
+import { serviceTracesRoute } from "./routes/service-traces.ts";
+import { servicesRoute } from "./routes/services.ts";
 import { spansRoute } from "./routes/spans.ts";
 import { traceRoute } from "./routes/trace.ts";
 
@@ -32,6 +40,7 @@ export interface AppOptions {
   queryTimeoutMs: number;
   corsAllowedOrigins: readonly string[];
   ingestLagMaxSeconds: number;
+  metrics: MetricSettings;
 }
 
 /** The API as a portable fetch handler: `createApp(…).fetch(request)`. */
@@ -64,12 +73,25 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     ),
   );
 
+  const metric = <S extends MetricSchema, Q extends object, A extends object>(route: MetricRoute<S, Q, A>) =>
+    metricRoute(route, options.metrics, clock);
+  const rollups = whereStored(database, options.metrics.rollups);
+
   app.get("/health", healthRoute());
   app.get("/ready", readyRoute({ database, logger, ingestLagMaxSeconds: options.ingestLagMaxSeconds }));
   app.get("/metrics", metricsRoute(registry));
   app.get("/query/traces/:traceId", traceRoute(database));
   app.get("/query/spans", spansRoute({ database, clock }));
   app.get("/query/logs", logsRoute({ database, clock }));
+  app.get("/query/services", metric(servicesRoute(database, rollups)));
+  app.get("/query/services/:serviceName/metrics", metric(serviceMetricsRoute(database, rollups)));
+  app.get("/query/services/:serviceName/endpoints", metric(endpointsRoute(database, rollups)));
+  // A proxy may have undone the percent encoding of slashes in the name of an endpoint.
+  app.get(
+    "/query/services/:serviceName/endpoints/:endpointName{.+}/traces",
+    metric(endpointTracesRoute(database, rollups)),
+  );
+  app.get("/query/services/:serviceName/traces", serviceTracesRoute({ database, clock }));
 
   app.notFound(() => problemResponse("not_found", "There is nothing at this path."));
   app.onError((err, c) => {
@@ -80,6 +102,15 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     return answer;
   });
   return app;
+}
+
+/** Which rollups may be read, once the database has said whether it stores any. */
+function whereStored(database: Database, rollups: RollupUse): () => Promise<RollupUse> {
+  let known: RollupUse | undefined;
+  return async () => {
+    known ??= { ...rollups, enabled: rollups.enabled && (await rollupsAreStored(database)) };
+    return known;
+  };
 }
 
 function allowOrigins(origins: readonly string[]): MiddlewareHandler {

@@ -1,5 +1,6 @@
-import { list, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
+import { flag, list, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
 import { z } from "zod";
+import type { MetricSettings } from "./metric-request.ts";
 
 /** An origin as browsers send it: scheme, host and port, nothing behind. */
 function isOrigin(text: string): boolean {
@@ -21,6 +22,18 @@ export const settings = z.object({
   CORS_ALLOWED_ORIGINS: list()
     .refine((origins) => origins.every(isOrigin), "must be origins such as https://apm.example.org, or *")
     .describe("Origins of web pages that may read the API, comma-separated; `*` for any. None when not set."),
+  SERVICE_METRICS_DEFAULT_WINDOW_MINUTES: wholeNumber(15, 1, 1_440).describe(
+    "Minutes of metrics that are shown where a request names no window.",
+  ),
+  METRICS_QUANTIZATION_SECONDS: wholeNumber(10, 1, 300).describe(
+    "Windows of metrics that end now end at a whole number of these seconds.",
+  ),
+  ROLLUP_ENABLED: flag(true).describe(
+    "Whether metrics are read from rollups. The numbers are the same without, from raw spans, and slower.",
+  ),
+  ROLLUP_THRESHOLD_MINUTES: wholeNumber(5, 0, 1_440).describe(
+    "Windows of metrics up to this many minutes are read from raw spans.",
+  ),
   INGEST_LAG_MAX_SECONDS: wholeNumber(60, 1, 86_400).describe(
     "Seconds that stored data may be behind Kafka before /ready says so.",
   ),
@@ -37,6 +50,7 @@ export interface QueryApiConfig {
   queryTimeoutMs: number;
   corsAllowedOrigins: readonly string[];
   ingestLagMaxSeconds: number;
+  metrics: MetricSettings;
   logLevel: string;
   warnings: string[];
 }
@@ -51,6 +65,11 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     queryTimeoutMs: given.QUERY_TIMEOUT_MS,
     corsAllowedOrigins: given.CORS_ALLOWED_ORIGINS,
     ingestLagMaxSeconds: given.INGEST_LAG_MAX_SECONDS,
+    metrics: {
+      quantizationMs: given.METRICS_QUANTIZATION_SECONDS * 1_000,
+      defaultWindowMs: given.SERVICE_METRICS_DEFAULT_WINDOW_MINUTES * 60_000,
+      rollups: { enabled: given.ROLLUP_ENABLED, thresholdMs: given.ROLLUP_THRESHOLD_MINUTES * 60_000 },
+    },
     logLevel: given.LOG_LEVEL,
     warnings: replacedVariables(env),
   };

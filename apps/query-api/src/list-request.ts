@@ -49,11 +49,15 @@ export interface ListDefinition<S extends ListSchema> {
   check?(values: Partial<z.output<S>>): ParameterProblem[];
 }
 
-/** Reads the request for a page of a list, or says everything that is wrong with it. */
+/**
+ * Reads the request for a page of a list, or says everything that is wrong with it.
+ * @param path parameters of the path that belong to the query
+ */
 export function readListRequest<S extends ListSchema>(
   { name, schema, defaultWindowMs, check }: ListDefinition<S>,
   search: URLSearchParams,
   nowMs: number,
+  path: Readonly<Record<string, string>> = {},
 ): { ok: true; request: ListRequest<S> } | { ok: false; problems: ParameterProblem[] } {
   const { values, labels, problems } = readParameters(search, schema, { labels: true });
   problems.push(...(check?.(values) ?? []));
@@ -63,6 +67,7 @@ export function readListRequest<S extends ListSchema>(
   let range: TimeRange = { fromUs: null, toUs: null };
   const query = queryFingerprint(name, {
     ...filters,
+    ...path,
     labels: labels.toSorted((a, b) => (a.key < b.key ? -1 : 1)),
   });
   if (cursorText !== undefined) {

@@ -37,6 +37,7 @@ try {
     queryTimeoutMs: config.queryTimeoutMs,
     corsAllowedOrigins: config.corsAllowedOrigins,
     ingestLagMaxSeconds: config.ingestLagMaxSeconds,
+    metrics: config.metrics,
   });
   const server = Bun.serve({
     ...config.http,

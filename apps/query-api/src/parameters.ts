@@ -27,6 +27,14 @@ export const wholeNumber = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
 
+/** A number with up to twelve decimals within `min..max`, without exponent. */
+export const decimal = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}(\.\d{1,12})?$/, "must be a number such as 250 or 0.5")
+    .transform(Number)
+    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+
 /** One of `values`, exactly. */
 export const oneOf = <const V extends readonly string[]>(values: V) =>
   z.enum(values, `must be one of ${values.join(", ")}`);

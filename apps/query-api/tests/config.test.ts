@@ -12,6 +12,11 @@ describe("the configuration", () => {
       queryTimeoutMs: 15_000,
       corsAllowedOrigins: [],
       ingestLagMaxSeconds: 60,
+      metrics: {
+        quantizationMs: 10_000,
+        defaultWindowMs: 900_000,
+        rollups: { enabled: true, thresholdMs: 300_000 },
+      },
       logLevel: "info",
       warnings: [],
     });
@@ -25,6 +30,10 @@ describe("the configuration", () => {
         QUERY_TIMEOUT_MS: "1.5",
         CORS_ALLOWED_ORIGINS: "https://apm.example.org/, *",
         INGEST_LAG_MAX_SECONDS: "NaN",
+        SERVICE_METRICS_DEFAULT_WINDOW_MINUTES: "0",
+        METRICS_QUANTIZATION_SECONDS: "0",
+        ROLLUP_ENABLED: "perhaps",
+        ROLLUP_THRESHOLD_MINUTES: "-1",
         LOG_LEVEL: "loud",
       });
     for (const name of [
@@ -34,6 +43,10 @@ describe("the configuration", () => {
       "QUERY_TIMEOUT_MS",
       "CORS_ALLOWED_ORIGINS",
       "INGEST_LAG_MAX_SECONDS",
+      "SERVICE_METRICS_DEFAULT_WINDOW_MINUTES",
+      "METRICS_QUANTIZATION_SECONDS",
+      "ROLLUP_ENABLED",
+      "ROLLUP_THRESHOLD_MINUTES",
       "LOG_LEVEL",
     ]) {
       expect(read).toThrow(name);

@@ -22,6 +22,11 @@ export function testApp(database: Database, overrides: Partial<AppOptions> = {})
     queryTimeoutMs: 15_000,
     corsAllowedOrigins: [],
     ingestLagMaxSeconds: 60,
+    metrics: {
+      quantizationMs: 10_000,
+      defaultWindowMs: 15 * 60_000,
+      rollups: { enabled: true, thresholdMs: 5 * 60_000 },
+    },
     ...overrides,
   });
 }

@@ -10,6 +10,10 @@ export interface TimeRange {
 export const TIME_MIN_US: TimeUs = 0;
 export const TIME_MAX_US: TimeUs = Date.UTC(2200, 0, 1) * 1_000;
 
+/** Longest window that can be asked for: more than any rollup is kept. */
+export const WINDOW_DAYS_MAX = 400;
+const WINDOW_US_MAX = WINDOW_DAYS_MAX * 86_400e6;
+
 /** Epoch milliseconds below this (3 March 1973) are epoch seconds of today that somebody forgot to multiply. */
 const EPOCH_MS_MIN = 100_000_000_000;
 
@@ -83,6 +87,13 @@ export function resolveTimeRange(
   if (fromUs !== null && toUs !== null && fromUs >= toUs) {
     const reason = to === undefined ? "must be before now, where the window ends" : "must be before to";
     return { ok: false, problems: [{ name: "from", reason }] };
+  }
+  if (fromUs !== null && (toUs ?? nowMs * 1_000) - fromUs > WINDOW_US_MAX) {
+    const end = to === undefined ? "now" : "to";
+    return {
+      ok: false,
+      problems: [{ name: "from", reason: `must be at most ${WINDOW_DAYS_MAX} days before ${end}` }],
+    };
   }
   return { ok: true, range: { fromUs, toUs } };
 }

@@ -7,22 +7,16 @@ import { SPAN_SORTS } from "@timespan/telemetry/api/span-item";
 import { environmentName } from "@timespan/telemetry/environment-name";
 import { SPAN_KIND_NAMES } from "@timespan/telemetry/span-kind";
 import { STATUS_CODE_NAMES } from "@timespan/telemetry/status-code";
-import { DURATION_MS_MAX } from "@timespan/telemetry/wire/decode-span-event";
 import { SPAN_NAME_CHARACTERS_MAX } from "@timespan/telemetry/wire/event-fields";
 import type { Handler } from "hono";
 import { z } from "zod";
 import type { ApiEnv } from "../api-env.ts";
+import { durationBounds, durationMs, durationProblems } from "../duration-bounds.ts";
 import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
 import { oneOf, text } from "../parameters.ts";
 import { invalidParameters } from "../problem.ts";
 
 const SPANS_SIZE_MAX = 1_000;
-
-const durationMs = z
-  .string()
-  .regex(/^\d{1,12}(\.\d{1,12})?$/, "must be milliseconds, such as 250 or 0.5")
-  .transform(Number)
-  .pipe(z.number().max(DURATION_MS_MAX, `must be at most ${DURATION_MS_MAX}`));
 
 export const spanParameters = z.object({
   service_name: text().optional(),
@@ -43,10 +37,7 @@ export const spanParameters = z.object({
 const definition: ListDefinition<typeof spanParameters> = {
   name: "spans",
   schema: spanParameters,
-  check: ({ min_duration_ms: min, max_duration_ms: max }) =>
-    min !== undefined && max !== undefined && min > max
-      ? [{ name: "min_duration_ms", reason: "must not be above max_duration_ms" }]
-      : [],
+  check: durationProblems,
 };
 
 /** `GET /query/spans`: spans by any of their fields, newest first unless asked otherwise. */
@@ -56,7 +47,6 @@ export const spansRoute =
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs());
     if (!read.ok) return invalidParameters(read.problems);
     const { parameters, labels, range, page } = read.request;
-    const { min_duration_ms: min, max_duration_ms: max } = parameters;
     const found = await listSpans(
       database,
       c.get("access"),
@@ -67,8 +57,7 @@ export const spansRoute =
         name: parameters.name,
         kind: parameters.kind,
         status: parameters.status,
-        minDurationUs: min === undefined ? undefined : Math.ceil(round3(min * 1_000)),
-        maxDurationUs: max === undefined ? undefined : Math.floor(round3(max * 1_000)),
+        ...durationBounds(parameters),
         traceId: parameters.trace_id,
         parentSpanId: parameters.parent_span_id,
         labels,
@@ -79,8 +68,3 @@ export const spansRoute =
     const answer: SpanList = listAnswer(read.request, found);
     return c.json(answer);
   };
-
-/** 1.001 × 1000 is 1000.9999999999999: what is closer than a nanosecond is meant to be the same. */
-function round3(us: number): number {
-  return Math.round(us * 1_000) / 1_000;
-}

@@ -1,19 +1,11 @@
 import type { Access } from "@timespan/telemetry/access";
-import { COUNTED_ITEMS_MAX } from "@timespan/telemetry/api/list-answer";
 import type { LogItem, LogSort } from "@timespan/telemetry/api/log-item";
-import type { Position } from "@timespan/telemetry/cursor";
 import { type LogLevel, SEVERITY_RANGE } from "@timespan/telemetry/severity";
 import type { TimeRange } from "@timespan/telemetry/time-range";
 import type { Database } from "../database.ts";
-import { type Fragment, given, where } from "../query/filters.ts";
+import { type Fragment, given } from "../query/filters.ts";
 import { logItemColumns } from "../query/item-columns.ts";
-import {
-  buildPage,
-  type LabelFilter,
-  type ListPage,
-  type PageRequest,
-  type PositionRow,
-} from "../query/page.ts";
+import { type LabelFilter, type ListPage, type PageRequest, readPage } from "../query/page.ts";
 import { escapeLike, spanIdParameter, timeParameter } from "../query/parameters.ts";
 import { visibleRows } from "../query/visible-rows.ts";
 
@@ -36,39 +28,24 @@ export interface LogFilter {
  * The log records that match and may be seen, by time, in an order in which no two are equal, one page of them.
  * @throws the driver's error where the database is away or the statement ran into its limit
  */
-export async function listLogRecords(
+export function listLogRecords(
   database: Database,
   access: Access,
   filter: LogFilter,
   sort: LogSort,
   request: PageRequest,
 ): Promise<ListPage<LogItem>> {
-  const order = logOrder(database, sort);
-  const matching = [...visibleRows(database, access), ...logConditions(database, filter)];
-  // The page is cut out first: only its rows are put into words, not every row that is sorted.
-  const rows = await database<(LogItem & PositionRow)[]>`
-SELECT ${logItemColumns(database)},
-  ARRAY[(extract(epoch FROM time) * 1000000)::bigint, 0, source_id, source_offset, source_index] AS position
-FROM (
-  SELECT * FROM timespan.log_records
-  ${where(database, matching, "after" in request ? order.after(request.after) : [])}
-  ORDER BY ${order.by}
-  LIMIT ${request.size + 1}
-  OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}
-) AS page
-ORDER BY ${order.by}`;
-  return buildPage(request, rows, () => countLogRecords(database, matching));
-}
-
-async function countLogRecords(database: Database, matching: Fragment[]): Promise<number> {
-  const [row] = await database<{ counted: number }[]>`
-SELECT count(*)::integer AS counted
-FROM (
-  SELECT FROM timespan.log_records
-  ${where(database, matching)}
-  LIMIT ${COUNTED_ITEMS_MAX + 1}
-) AS matching`;
-  return row?.counted ?? 0;
+  return readPage(
+    database,
+    {
+      from: database`timespan.log_records`,
+      columns: logItemColumns(database),
+      time: database`time`,
+      matching: [...visibleRows(database, access), ...logConditions(database, filter)],
+      order: { by: "time", descending: sort === "desc" },
+    },
+    request,
+  );
 }
 
 function logConditions(sql: Database, filter: LogFilter): Fragment[] {
@@ -87,36 +64,4 @@ function logConditions(sql: Database, filter: LogFilter): Fragment[] {
     given(filter.message, (text) => sql`body LIKE ${`%${escapeLike(text)}%`}`),
     ...(filter.labels ?? []).map(({ key, value }) => [sql`attributes ->> ${key} = ${value}`]),
   ].flat();
-}
-
-interface Order {
-  by: Fragment;
-  after(position: Position): Fragment[];
-}
-
-/**
- * The bound on the time is implied by the row comparison, but only said alone does it exclude partitions and chunks.
- */
-function logOrder(sql: Database, sort: LogSort): Order {
-  const time = ({ timeUs }: Position) => timeParameter(sql, timeUs);
-  const source = ({ sourceId, sourceOffset, sourceIndex }: Position) =>
-    sql`${sourceId}::smallint, ${sourceOffset}::bigint, ${sourceIndex}::integer`;
-  switch (sort) {
-    case "desc":
-      return {
-        by: sql`time DESC, source_id DESC, source_offset DESC, source_index DESC`,
-        after: (at) => [
-          sql`time <= ${time(at)}`,
-          sql`(time, source_id, source_offset, source_index) < (${time(at)}, ${source(at)})`,
-        ],
-      };
-    case "asc":
-      return {
-        by: sql`time, source_id, source_offset, source_index`,
-        after: (at) => [
-          sql`time >= ${time(at)}`,
-          sql`(time, source_id, source_offset, source_index) > (${time(at)}, ${source(at)})`,
-        ],
-      };
-  }
 }

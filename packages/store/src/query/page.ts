@@ -1,5 +1,8 @@
 import { COUNTED_ITEMS_MAX } from "@timespan/telemetry/api/list-answer";
 import type { Position } from "@timespan/telemetry/cursor";
+import type { Database } from "../database.ts";
+import { type Fragment, where } from "./filters.ts";
+import { timeParameter } from "./parameters.ts";
 
 /** Which part of a list is wanted: a page by its number, or what follows a position. */
 export type PageRequest = { size: number } & (
@@ -22,30 +25,109 @@ export interface ListPage<Item> {
   next: Position | null;
 }
 
+/** What a list is made of. */
+export interface List {
+  /** The table, whose rows say by their `source_*` columns which Kafka record they came from. */
+  from: Fragment;
+  /** The select list that makes an item of a row. */
+  columns: Fragment;
+  time: Fragment;
+  /** Absent for what has none. */
+  duration?: Fragment;
+  matching: readonly Fragment[];
+  /** Holds for every row of the page, as far as is known, and is cheap to look for. If it left too few, it was wrong. */
+  hint?: readonly Fragment[];
+  order: { by: "time" | "duration"; descending: boolean };
+}
+
 /** The place of a row as the database gives it: `bigint` arrives as text. */
-export type PositionRow = {
+type PositionRow = {
   position: [time: string, duration: string, sourceId: string, sourceOffset: string, sourceIndex: string];
 };
 
 /**
- * Builds the page from its rows, of which one more than `request.size` was asked for. `count` is called only where
- * the rows themselves do not tell the total; it must count up to one more than {@link COUNTED_ITEMS_MAX}.
+ * One page of a list, in an order in which no two rows are equal.
+ * @throws the driver's error where the database is away or a statement ran into its limit
  */
-export async function buildPage<Item>(
+export async function readPage<Item>(
+  sql: Database,
+  list: List,
   request: PageRequest,
-  rows: readonly (Item & PositionRow)[],
-  count: () => Promise<number>,
-): Promise<ListPage<Omit<Item, "position">>> {
+): Promise<ListPage<Item>> {
+  const hinted = list.hint === undefined ? [] : await readRows<Item>(sql, list, request, list.hint);
+  const rows = hinted.length > request.size ? hinted : await readRows<Item>(sql, list, request, []);
   const shown = rows.slice(0, request.size);
   const more = rows.length > request.size;
   const last = shown.at(-1);
-  const total = await totalOf(request, shown.length, more, count);
+  const total = await totalOf(request, shown.length, more, () => count(sql, list));
   return {
-    items: shown.map(({ position: _, ...item }) => item),
+    items: shown.map(({ position: _, ...item }) => item as Item),
     total: Math.min(total, COUNTED_ITEMS_MAX),
     totalIsExact: total <= COUNTED_ITEMS_MAX,
     next: more && last !== undefined ? readPosition(last) : null,
   };
+}
+
+/** The rows of the page, and one more where there is one. */
+async function readRows<Item>(
+  sql: Database,
+  list: List,
+  request: PageRequest,
+  hint: readonly Fragment[],
+): Promise<readonly (Item & PositionRow)[]> {
+  const { from, columns, time, duration, matching } = list;
+  const following = "after" in request ? after(sql, list, request.after) : [];
+  const orderBy = order(sql, list);
+  // The page is cut out first: only its rows are put into words, not every row that is sorted.
+  return sql<(Item & PositionRow)[]>`
+SELECT ${columns},
+  ARRAY[(extract(epoch FROM ${time}) * 1000000)::bigint, ${duration ?? sql`0`}, source_id, source_offset, source_index] AS position
+FROM (
+  SELECT * FROM ${from}
+  ${where(sql, [...matching, ...hint, ...following])}
+  ORDER BY ${orderBy}
+  LIMIT ${request.size + 1}
+  OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}
+) AS page
+ORDER BY ${orderBy}`;
+}
+
+/** Up to one more than {@link COUNTED_ITEMS_MAX}. */
+async function count(sql: Database, { from, matching }: List): Promise<number> {
+  const [row] = await sql<{ counted: number }[]>`
+SELECT count(*)::integer AS counted
+FROM (
+  SELECT FROM ${from}
+  ${where(sql, [...matching])}
+  LIMIT ${COUNTED_ITEMS_MAX + 1}
+) AS matching`;
+  return row?.counted ?? 0;
+}
+
+function order(sql: Database, { time, duration, order: { by, descending } }: List): Fragment {
+  const direction = descending ? sql` DESC` : sql``;
+  const first = by === "duration" && duration !== undefined ? sql`${duration}${direction}, ` : sql``;
+  return sql`${first}${time}${direction}, source_id${direction}, source_offset${direction}, source_index${direction}`;
+}
+
+/**
+ * What comes after `at`. The bound on the first key is implied by the row comparison, but only said alone does it
+ * exclude partitions and chunks.
+ */
+function after(sql: Database, { time, duration, order: { by, descending } }: List, at: Position): Fragment[] {
+  const beyond = descending ? sql`<` : sql`>`;
+  const atTime = timeParameter(sql, at.timeUs);
+  const source = sql`${at.sourceId}::smallint, ${at.sourceOffset}::bigint, ${at.sourceIndex}::integer`;
+  if (by === "duration" && duration !== undefined) {
+    return [
+      sql`${duration} ${beyond}= ${at.durationUs}`,
+      sql`(${duration}, ${time}, source_id, source_offset, source_index) ${beyond} (${at.durationUs}::bigint, ${atTime}, ${source})`,
+    ];
+  }
+  return [
+    sql`${time} ${beyond}= ${atTime}`,
+    sql`(${time}, source_id, source_offset, source_index) ${beyond} (${atTime}, ${source})`,
+  ];
 }
 
 async function totalOf(

@@ -1,20 +1,12 @@
 import type { Access } from "@timespan/telemetry/access";
-import { COUNTED_ITEMS_MAX } from "@timespan/telemetry/api/list-answer";
 import type { SpanItem, SpanSort } from "@timespan/telemetry/api/span-item";
-import type { Position } from "@timespan/telemetry/cursor";
 import { SPAN_KIND, type SpanKindName } from "@timespan/telemetry/span-kind";
 import { STATUS_CODE, type StatusCodeName } from "@timespan/telemetry/status-code";
 import type { TimeRange } from "@timespan/telemetry/time-range";
 import type { Database } from "../database.ts";
-import { type Fragment, given, where } from "../query/filters.ts";
+import { type Fragment, given } from "../query/filters.ts";
 import { spanItemColumns } from "../query/item-columns.ts";
-import {
-  buildPage,
-  type LabelFilter,
-  type ListPage,
-  type PageRequest,
-  type PositionRow,
-} from "../query/page.ts";
+import { type LabelFilter, type List, type ListPage, type PageRequest, readPage } from "../query/page.ts";
 import { spanIdParameter, timeParameter } from "../query/parameters.ts";
 import { visibleRows } from "../query/visible-rows.ts";
 
@@ -38,42 +30,36 @@ export interface SpanFilter {
  * The spans that match and may be seen, in an order in which no two are equal, one page of them.
  * @throws the driver's error where the database is away or the statement ran into its limit
  */
-export async function listSpans(
+export function listSpans(
   database: Database,
   access: Access,
   filter: SpanFilter,
   sort: SpanSort,
   request: PageRequest,
 ): Promise<ListPage<SpanItem>> {
-  const order = spanOrder(database, sort);
-  const matching = [...visibleRows(database, access), ...spanConditions(database, filter)];
-  // The page is cut out first: only its rows are put into words, not every row that is sorted.
-  const rows = await database<(SpanItem & PositionRow)[]>`
-SELECT ${spanItemColumns(database)},
-  ARRAY[(extract(epoch FROM start_time) * 1000000)::bigint, duration_us, source_id, source_offset, source_index] AS position
-FROM (
-  SELECT * FROM timespan.spans
-  ${where(database, matching, "after" in request ? order.after(request.after) : [])}
-  ORDER BY ${order.by}
-  LIMIT ${request.size + 1}
-  OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}
-) AS page
-ORDER BY ${order.by}`;
-  return buildPage(request, rows, () => countSpans(database, matching));
+  return readPage(
+    database,
+    {
+      from: database`timespan.spans`,
+      columns: spanItemColumns(database),
+      time: database`start_time`,
+      duration: database`duration_us`,
+      matching: [...visibleRows(database, access), ...spanConditions(database, filter)],
+      order: SPAN_ORDER[sort],
+    },
+    request,
+  );
 }
 
-async function countSpans(database: Database, matching: Fragment[]): Promise<number> {
-  const [row] = await database<{ counted: number }[]>`
-SELECT count(*)::integer AS counted
-FROM (
-  SELECT FROM timespan.spans
-  ${where(database, matching)}
-  LIMIT ${COUNTED_ITEMS_MAX + 1}
-) AS matching`;
-  return row?.counted ?? 0;
-}
+/** What each sort of the API means to a list. */
+export const SPAN_ORDER = {
+  start_time_desc: { by: "time", descending: true },
+  start_time_asc: { by: "time", descending: false },
+  duration_desc: { by: "duration", descending: true },
+  duration_asc: { by: "duration", descending: false },
+} as const satisfies Record<SpanSort, List["order"]>;
 
-function spanConditions(sql: Database, filter: SpanFilter): Fragment[] {
+export function spanConditions(sql: Database, filter: SpanFilter): Fragment[] {
   return [
     given(filter.serviceName, (name) => sql`service_name = ${name}`),
     given(filter.range.fromUs, (fromUs) => sql`start_time >= ${timeParameter(sql, fromUs)}`),
@@ -88,53 +74,4 @@ function spanConditions(sql: Database, filter: SpanFilter): Fragment[] {
     given(filter.parentSpanId, (id) => sql`parent_span_id = ${spanIdParameter(sql, id)}`),
     ...(filter.labels ?? []).map(({ key, value }) => [sql`attributes ->> ${key} = ${value}`]),
   ].flat();
-}
-
-interface Order {
-  by: Fragment;
-  after(position: Position): Fragment[];
-}
-
-/**
- * The bound on the first key is implied by the row comparison, but only said alone does it exclude partitions and
- * chunks.
- */
-function spanOrder(sql: Database, sort: SpanSort): Order {
-  const time = ({ timeUs }: Position) => timeParameter(sql, timeUs);
-  const source = ({ sourceId, sourceOffset, sourceIndex }: Position) =>
-    sql`${sourceId}::smallint, ${sourceOffset}::bigint, ${sourceIndex}::integer`;
-  switch (sort) {
-    case "start_time_desc":
-      return {
-        by: sql`start_time DESC, source_id DESC, source_offset DESC, source_index DESC`,
-        after: (at) => [
-          sql`start_time <= ${time(at)}`,
-          sql`(start_time, source_id, source_offset, source_index) < (${time(at)}, ${source(at)})`,
-        ],
-      };
-    case "start_time_asc":
-      return {
-        by: sql`start_time, source_id, source_offset, source_index`,
-        after: (at) => [
-          sql`start_time >= ${time(at)}`,
-          sql`(start_time, source_id, source_offset, source_index) > (${time(at)}, ${source(at)})`,
-        ],
-      };
-    case "duration_desc":
-      return {
-        by: sql`duration_us DESC, start_time DESC, source_id DESC, source_offset DESC, source_index DESC`,
-        after: (at) => [
-          sql`duration_us <= ${at.durationUs}`,
-          sql`(duration_us, start_time, source_id, source_offset, source_index) < (${at.durationUs}::bigint, ${time(at)}, ${source(at)})`,
-        ],
-      };
-    case "duration_asc":
-      return {
-        by: sql`duration_us, start_time, source_id, source_offset, source_index`,
-        after: (at) => [
-          sql`duration_us >= ${at.durationUs}`,
-          sql`(duration_us, start_time, source_id, source_offset, source_index) > (${at.durationUs}::bigint, ${time(at)}, ${source(at)})`,
-        ],
-      };
-  }
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseSpanId, parseTraceId } from "../ids.ts";
 
 /** A text that `parse` understands; anything else is a problem, said with `message`. */
-const parsed = <T>(parse: (text: string) => T | undefined, message: string) =>
+export const parsed = <T>(parse: (text: string) => T | undefined, message: string) =>
   z.string().transform((value, context): T => {
     const result = parse(value);
     if (result !== undefined) return result;

@@ -1,0 +1,118 @@
+import { binEstimateUs } from "@timespan/telemetry/duration-bin";
+import { SPAN_KIND } from "@timespan/telemetry/span-kind";
+import { STATUS_CODE } from "@timespan/telemetry/status-code";
+import type { Database } from "../database.ts";
+import { type Fragment, where } from "./filters.ts";
+import { timeParameter } from "./parameters.ts";
+import type { RollupGrain, Segment } from "./request-segments.ts";
+
+/** Requests to be counted: SERVER spans, by weight where clients sampled. */
+export interface RequestQuestion {
+  /** Rollups by service are smaller; those by endpoint know the endpoint too. */
+  grain: RollupGrain;
+  segments: readonly Segment[];
+  /** What requests are counted by, of a relation whose time is in the column `time`. */
+  key(time: Fragment): Fragment;
+  /** Conditions on service_name, environment and, at that grain, endpoint. */
+  matching: readonly Fragment[];
+  /** Quantiles of the duration that are wanted, 0..1. */
+  quantiles: readonly number[];
+  /** Whether keys are wanted too that have spans, but none of a request. */
+  everyKind?: boolean;
+}
+
+/** One row a key. Counts are sums of weights, which are multiples of 1/1024: exact in any order. */
+export interface RequestSummaryRow {
+  request_count: number;
+  error_count: number;
+  duration_us_max: number | null;
+  /** The duration bin of each quantile that was asked for; null without requests. */
+  bins: (number | null)[];
+}
+
+/**
+ * A subquery of `key` and the columns of {@link RequestSummaryRow}. All segments are read in the one statement it
+ * becomes part of, so in one snapshot. A quantile q is the first bin at which the running sum reaches q of the total:
+ * the bin of `percentile_disc(q)`.
+ */
+export function summarizeRequests(sql: Database, question: RequestQuestion): Fragment {
+  const reached = question.quantiles.map(
+    (q) => sql`min(duration_bin) FILTER (WHERE running >= ${q}::double precision * total)`,
+  );
+  return sql`
+SELECT key,
+  sum(span_count) AS request_count,
+  sum(error_count) AS error_count,
+  max(duration_us_max)::double precision AS duration_us_max,
+  ARRAY[${list(sql, reached)}]::smallint[] AS bins
+FROM (
+  SELECT key, duration_bin, span_count, error_count, duration_us_max,
+    sum(span_count) OVER (PARTITION BY key ORDER BY duration_bin) AS running,
+    sum(span_count) OVER (PARTITION BY key) AS total
+  FROM (
+    SELECT key, duration_bin, sum(span_count) AS span_count, sum(error_count) AS error_count,
+      max(duration_us_max) AS duration_us_max
+    FROM (${unionAll(
+      sql,
+      question.segments.flatMap((segment) => readSegment(sql, question, segment)),
+    )}) AS segments
+    GROUP BY key, duration_bin
+  ) AS binned
+) AS cumulated
+GROUP BY key`;
+}
+
+/** Columns `key, duration_bin, span_count, error_count, duration_us_max`; the bin is null where no quantile is wanted. */
+function readSegment(
+  sql: Database,
+  question: RequestQuestion,
+  { source, fromUs, toUs }: Segment,
+): Fragment[] {
+  const { grain, matching, quantiles, everyKind = false } = question;
+  const isRaw = source === "raw";
+  const time = isRaw ? sql`start_time` : sql`bucket`;
+  const key = question.key(time);
+  const bin = quantiles.length > 0 ? sql`duration_bin` : sql`NULL::smallint AS duration_bin`;
+  const red = isRaw ? sql`timespan.spans` : sql`${sql(`timespan.${grain}_red_${source}`)}`;
+  const bins = isRaw ? red : sql`${sql(`timespan.${grain}_latency_bins_${source}`)}`;
+  const counts = isRaw
+    ? sql`sum(sample_weight) AS span_count,
+      coalesce(sum(sample_weight) FILTER (WHERE status_code = ${STATUS_CODE.ERROR}), 0) AS error_count,
+      max(duration_us) AS duration_us_max`
+    : sql`sum(span_count) AS span_count, sum(error_count) AS error_count, max(duration_us_max) AS duration_us_max`;
+  const during = [
+    ...matching,
+    sql`${time} >= ${timeParameter(sql, fromUs)}`,
+    sql`${time} < ${timeParameter(sql, toUs)}`,
+  ];
+  const requests = sql`
+    SELECT ${key} AS key, ${bin}, ${counts}
+    FROM ${quantiles.length > 0 ? bins : red}
+    ${where(sql, [...during, sql`span_kind = ${SPAN_KIND.SERVER}`])}
+    GROUP BY 1, 2`;
+  const present = sql`
+    SELECT ${key}, NULL, 0, 0, NULL
+    FROM ${red}
+    ${where(sql, during)}
+    GROUP BY 1`;
+  return everyKind ? [requests, present] : [requests];
+}
+
+function list(sql: Database, items: readonly Fragment[]): Fragment {
+  return items.reduce((all, item, index) => (index === 0 ? item : sql`${all}, ${item}`), sql``);
+}
+
+function unionAll(sql: Database, parts: readonly Fragment[]): Fragment {
+  return parts.reduce((all, part, index) => (index === 0 ? part : sql`${all}\n    UNION ALL${part}`), sql``);
+}
+
+const NS_PER_US = 1_000;
+
+/**
+ * The latency that stands for `bin`, in milliseconds: within 1.083 % of every duration in it, and never above the
+ * longest that was seen. Whole nanoseconds: more digits would only be noise of the arithmetic.
+ */
+export function latencyMs(bin: number | null | undefined, durationUsMax: number | null): number | null {
+  if (bin === null || bin === undefined || durationUsMax === null) return null;
+  return Math.round(Math.min(binEstimateUs(bin), durationUsMax) * NS_PER_US) / (NS_PER_US * 1_000);
+}
