@@ -6,7 +6,16 @@ import { readiness } from "@timespan/telemetry/api/readiness";
 import { get, openReader, testApp } from "./test-api.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
-const QUERIES = [`/query/traces/${TRACE}`, "/query/spans", "/query/logs"];
+const QUERIES = [
+  `/query/traces/${TRACE}`,
+  "/query/spans",
+  "/query/logs",
+  "/query/services",
+  "/query/services/cart/metrics",
+  "/query/services/cart/traces",
+  "/query/services/cart/endpoints",
+  "/query/services/cart/endpoints/GET%20%2Forders/traces",
+];
 
 /** Port 1 is nobody's: connecting is refused at once, as where the database is down. */
 const away = openReader("postgres://timespan@127.0.0.1:1/timespan");
@@ -125,8 +134,8 @@ describe("wrong parameters", () => {
       service_name: "must not be empty",
       kind: "must be one of INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER",
       status: "must be one of UNSET, OK, ERROR",
-      min_duration_ms: "must be milliseconds, such as 250 or 0.5",
-      max_duration_ms: "must be milliseconds, such as 250 or 0.5",
+      min_duration_ms: "must be a number such as 250 or 0.5",
+      max_duration_ms: "must be a number such as 250 or 0.5",
       trace_id: "must be 32 (or 16) hex digits, not all zero",
       parent_span_id: "must be 16 hex digits, not all zero",
       from: expect.stringContaining("must be an ISO 8601 time"),
@@ -153,6 +162,58 @@ describe("wrong parameters", () => {
       sort: "must be one of desc, asc",
       message2: expect.stringContaining("is not known here"),
     });
+    expect(
+      await reasons(
+        "/query/services?from=a&to=b&environment=&name_filter=&sort_by=name&limit=0&page=1&label.a=b",
+      ),
+    ).toEqual({
+      from: expect.stringContaining("must be an ISO 8601 time"),
+      to: expect.stringContaining("must be an ISO 8601 time"),
+      environment: "must not be empty",
+      name_filter: "must not be empty",
+      sort_by: "must be one of request_count, latency_p95_ms, error_rate",
+      limit: "must be at least 1",
+      page: expect.stringContaining("is not known here"),
+      "label.a": expect.stringContaining("is not known here"),
+    });
+    expect(
+      await reasons(
+        `/query/services/${"x".repeat(256)}/metrics?metric=latency_p0_ms&interval=5&intervalMinutes=0.5&from=now&to=now`,
+      ),
+    ).toEqual({
+      serviceName: "must have at most 255 characters",
+      metric: expect.stringContaining("must be http_requests_total"),
+      interval: expect.stringContaining("must be a length of time"),
+      intervalMinutes: "must be a whole number",
+      from: "must be before to",
+    });
+    expect(
+      await reasons(
+        "/query/services/cart/endpoints/%00/traces?status=OK&limit=1001&slow_percentile=49.9&interval=1m",
+      ),
+    ).toEqual({
+      endpointName: "must not contain NUL",
+      status: "must be one of ERROR, SLOW",
+      limit: "must be at most 1000",
+      slow_percentile: "must be at least 50",
+      interval: expect.stringContaining("is not known here"),
+    });
+    expect(
+      await reasons(
+        "/query/services/%00/traces?status=UNSET&size=201&sort=up&min_duration_ms=2&max_duration_ms=1",
+      ),
+    ).toEqual({
+      serviceName: "must not contain NUL",
+      status: "must be one of OK, ERROR",
+      size: "must be at most 200",
+      sort: expect.stringContaining("must be one of start_time_desc"),
+      min_duration_ms: "must not be above max_duration_ms",
+    });
+    expect(await reasons("/query/services/cart/endpoints?metric=latency_p90_ms&sort_by=&limit=x")).toEqual({
+      metric: "must be one of request_count, latency_p95_ms, error_rate",
+      sort_by: "must be one of request_count, latency_p95_ms, error_rate",
+      limit: "must be a whole number",
+    });
     expect(await reasons("/query/traces/123?service=&page=2")).toEqual({
       traceId: "must be 32 (or 16) hex digits, not all zero",
       service: "must not be empty",
@@ -167,6 +228,15 @@ describe("wrong parameters", () => {
     ["/query/logs?from=now%2B1h", "from"],
     ["/query/logs?from=4102444800000", "from"],
     ["/query/spans?from=1795273200", "from"],
+    ["/query/spans?from=2016-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "from"],
+    ["/query/services?from=2016-01-01T00:00:00Z", "from"],
+    ["/query/services/cart/metrics?from=now-401d", "from"],
+    ["/query/services/cart/metrics?from=now-10h&interval=1s", "interval"],
+    ["/query/services/cart/metrics?from=now-400d&intervalMinutes=20", "intervalMinutes"],
+    ["/query/services/cart/metrics?interval=0s", "interval"],
+    ["/query/services/cart/metrics?interval=401d", "interval"],
+    ["/query/services/cart/metrics?interval=1h&intervalMinutes=61", "intervalMinutes"],
+    ["/query/services/cart/metrics?metric=latency_p100_ms", "metric"],
     ["/query/spans?cursor=!", "cursor"],
     ["/query/spans?cursor=AAAA", "cursor"],
     [`/query/spans?cursor=${"A".repeat(600)}`, "cursor"],

@@ -1,11 +1,17 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { FULL_ACCESS } from "@timespan/telemetry/access";
+import { parseMetric } from "@timespan/telemetry/api/metric-series";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import postgres from "postgres";
 import type { Database } from "../src/database.ts";
+import { listEndpointTraces } from "../src/endpoints/list-endpoint-traces.ts";
+import { listEndpoints } from "../src/endpoints/list-endpoints.ts";
 import { listLogRecords } from "../src/log-records/list-log-records.ts";
+import { readServiceMetrics } from "../src/service-metrics/read-service-metrics.ts";
+import { listServices } from "../src/services/list-services.ts";
 import { listSpans } from "../src/spans/list-spans.ts";
 import { findTrace } from "../src/traces/find-trace.ts";
+import { listRootSpans } from "../src/traces/list-root-spans.ts";
 
 const HOUR_US = 3_600_000_000;
 const NOW_US = Date.UTC(2026, 10, 21, 15) * 1_000;
@@ -14,6 +20,7 @@ const WINDOW = { fromUs: NOW_US - HOUR_US, toUs: NOW_US };
 const SOME_ACCESS = { environments: ["production", "staging"], services: ["cart"] };
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "ffffffffffffffff";
+const ROLLUPS = { enabled: true, thresholdMs: 300_000 };
 const after = { timeUs: NOW_US, durationUs: 250, sourceId: 1, sourceOffset: 42, sourceIndex: 0 };
 
 let created: TestDatabase;
@@ -113,6 +120,64 @@ const shapes: [name: string, ask: () => Promise<unknown>][] = [
     "trace: found, of one service and environment",
     () => findTrace(database, SOME_ACCESS, TRACE, { serviceName: "cart", environment: "production" }),
   ],
+  [
+    "root spans: of a service",
+    () =>
+      listRootSpans(database, FULL_ACCESS, { range: WINDOW, serviceName: "cart" }, "duration_desc", {
+        size: 50,
+        page: 1,
+      }),
+  ],
+  [
+    "services: from rollups, and raw at the edges",
+    () =>
+      listServices(database, FULL_ACCESS, ROLLUPS, {
+        window: { fromUs: WINDOW.fromUs - 1, toUs: NOW_US + 1 },
+        sort: "request_count",
+        limit: 10,
+      }),
+  ],
+  [
+    "services: from raw spans, every filter",
+    () =>
+      listServices(
+        database,
+        SOME_ACCESS,
+        { ...ROLLUPS, enabled: false },
+        { window: WINDOW, environment: "production", nameFilter: "50%", sort: "error_rate", limit: 10 },
+      ),
+  ],
+  [
+    "endpoints: slowest first",
+    () =>
+      listEndpoints(database, FULL_ACCESS, ROLLUPS, {
+        serviceName: "cart",
+        window: WINDOW,
+        sort: "latency_p95_ms",
+        limit: 10,
+      }),
+  ],
+  ...(["latency_p95_ms", "http_requests_total"] as const).map((name): [string, () => Promise<unknown>] => [
+    `metrics: ${name} by ten minutes`,
+    () =>
+      readServiceMetrics(database, FULL_ACCESS, ROLLUPS, {
+        serviceName: "cart",
+        metrics: [parseMetric(name)].filter((metric) => metric !== undefined),
+        window: { fromUs: WINDOW.fromUs + 1, toUs: NOW_US },
+        intervalUs: 600_000_000,
+      }),
+  ]),
+  ...(["errors", { slowQuantile: 0.95 }] as const).map((only): [string, () => Promise<unknown>] => [
+    `endpoint traces: ${only === "errors" ? only : "slow"}`,
+    () =>
+      listEndpointTraces(database, FULL_ACCESS, ROLLUPS, {
+        serviceName: "cart",
+        endpoint: "GET /cart",
+        window: WINDOW,
+        only,
+        limit: 20,
+      }),
+  ]),
 ];
 
 test.each(shapes)("%s", async (_, ask) => {

@@ -117,6 +117,20 @@ describe("a window", () => {
     });
   });
 
+  test("is at most 400 days long, also where it is open towards now", () => {
+    const tooLong = (end: string) => ({
+      ok: false as const,
+      problems: [{ name: "from" as const, reason: `must be at most 400 days before ${end}` }],
+    });
+    expect(resolveTimeRange({ from: "2016-01-01T00:00:00Z", to: "2026-01-01T00:00:00Z" }, NOW_MS)).toEqual(
+      tooLong("to"),
+    );
+    expect(resolveTimeRange({ from: "2016-01-01T00:00:00Z" }, NOW_MS)).toEqual(tooLong("now"));
+    expect(resolveTimeRange({ from: "now-401d" }, NOW_MS, WINDOW_MS)).toEqual(tooLong("now"));
+    expect(resolveTimeRange({ from: "now-400d" }, NOW_MS, WINDOW_MS).ok).toBe(true);
+    expect(resolveTimeRange({ to: "2016-01-01T00:00:00Z" }, NOW_MS).ok).toBe(true);
+  });
+
   test("with two bad ends has two problems", () => {
     const resolved = resolveTimeRange({ from: "a", to: "b" }, NOW_MS);
     expect(resolved.ok ? [] : resolved.problems.map(({ name }) => name)).toEqual(["from", "to"]);
