@@ -14,6 +14,8 @@ const remembered = new Map<string, string>();
 
 /** `path` without its query, each segment that is a number, uuid or hex string replaced by a placeholder. */
 export function normalizePath(path: string): string {
+  const seen = remembered.get(path);
+  if (seen !== undefined) return seen;
   const end = path.search(/[?#]/);
   const bare = end === -1 ? path : path.slice(0, end);
   if (!HAS_DIGIT.test(bare)) return bare;

@@ -23,9 +23,23 @@ export function resourceOf(attributesJson: string): Resource {
   return resource;
 }
 
+/** The same for events that say only their service and environment, found without writing JSON for each. */
+const rememberedByName = new Map<string, Map<string, Resource>>();
+let rememberedByNameCount = 0;
+
 /** The resource of an event that says only its service and environment. */
 export function serviceResource(serviceName: string, environment: string): Resource {
-  return resourceOf(
+  const found = rememberedByName.get(serviceName)?.get(environment);
+  if (found !== undefined) return found;
+  const resource = resourceOf(
     `{"deployment.environment.name":${JSON.stringify(environment)},"service.name":${JSON.stringify(serviceName)}}`,
   );
+  if (rememberedByNameCount >= REMEMBERED_MAX) {
+    rememberedByName.clear();
+    rememberedByNameCount = 0;
+  }
+  rememberedByNameCount++;
+  const ofService = rememberedByName.get(serviceName) ?? new Map<string, Resource>();
+  rememberedByName.set(serviceName, ofService.set(environment, resource));
+  return resource;
 }

@@ -1,40 +1,46 @@
-import { z } from "zod";
 import { serializeAttributes } from "../attributes.ts";
 import { environmentName } from "../environment-name.ts";
 import { type Guards, NO_GUARDS } from "../guards.ts";
 import { parseSpanId, parseTraceId } from "../ids.ts";
 import { logPattern, patternText } from "../log-pattern.ts";
 import type { LogRecord } from "../log-record.ts";
-import { type Decoded, reject, storableText } from "../rejection.ts";
+import { type Decoded, reject } from "../rejection.ts";
 import { serviceResource } from "../resource.ts";
 import { LOG_LEVELS, SEVERITY_NUMBER } from "../severity.ts";
 import {
   BODY_CHARACTERS_MAX,
-  checkShape,
   collectAttributes,
-  commonFields,
   cut,
+  NAME_CHARACTERS_MAX,
   oneOf,
   type Problems,
   parseJsonObject,
+  readHttpStatusCode,
   readIdOrNone,
+  readLabels,
+  readName,
+  readOptionalText,
+  readRequiredText,
   readText,
   readTime,
+  readType,
 } from "./event-fields.ts";
 
-const logEvent = z.object({
-  ...commonFields,
-  type: z.literal("log"),
-  level: z.string(),
-  message: z.string(),
-  trace_id: z.string().nullish(),
-  span_id: z.string().nullish(),
-});
-
-/** The http fields of a log have no column: they stay among its labels, where the API shows them. */
-const KNOWN_FIELDS: ReadonlySet<string> = new Set(
-  Object.keys(logEvent.shape).filter((field) => !field.startsWith("http_")),
-);
+/**
+ * The fields that are read; every other is an attribute. The http fields of a log have no column: they stay among its
+ * labels, where the API shows them.
+ */
+const KNOWN_FIELDS: ReadonlySet<string> = new Set([
+  "type",
+  "timestamp",
+  "service_name",
+  "environment",
+  "level",
+  "message",
+  "trace_id",
+  "span_id",
+  "labels",
+]);
 const level = oneOf(LOG_LEVELS);
 
 /**
@@ -50,8 +56,11 @@ export function decodeLogEvent(
   if (!object.ok) return object;
   const given = object.value;
   const problems: Problems = [];
-  const event = checkShape(logEvent, given, problems);
+  readType(given, "log", problems);
   const timeUs = readTime(given, recordTimeMs, problems);
+  const serviceName = readName(given, "service_name", problems);
+  const environment = environmentName(readName(given, "environment", problems));
+  const message = readRequiredText(given, "message", problems);
   const levelName = readText(given, "level", level.parse, level.message, problems);
   const traceId = readIdOrNone(
     given,
@@ -61,14 +70,16 @@ export function decodeLogEvent(
     problems,
   );
   const spanId = readIdOrNone(given, "span_id", parseSpanId, "must be 16 hex digits, or absent", problems);
-  if (event === undefined || levelName === undefined || problems.length > 0) {
+  readOptionalText(given, "http_method", NAME_CHARACTERS_MAX, problems);
+  readOptionalText(given, "http_path", Number.POSITIVE_INFINITY, problems);
+  readHttpStatusCode(given, problems);
+  const labels = readLabels(given, problems);
+  if (levelName === undefined || problems.length > 0) {
     return reject("invalid_event", problems.join("; "));
   }
 
-  const serviceName = storableText(event.service_name);
-  const environment = environmentName(storableText(event.environment));
   const truncated: string[] = [];
-  const body = cut(event.message, BODY_CHARACTERS_MAX, "message", truncated);
+  const body = cut(message, BODY_CHARACTERS_MAX, "message", truncated);
   return {
     ok: true,
     value: {
@@ -83,7 +94,7 @@ export function decodeLogEvent(
       traceId,
       spanId,
       attributesJson: serializeAttributes(
-        guards.attributes(collectAttributes(given, KNOWN_FIELDS, event.labels)),
+        guards.attributes(collectAttributes(given, KNOWN_FIELDS, labels)),
         truncated,
       ),
     },

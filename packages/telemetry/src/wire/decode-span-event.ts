@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { serializeAttributes, textAttribute } from "../attributes.ts";
 import { endpointName } from "../endpoint-name.ts";
 import { environmentName } from "../environment-name.ts";
@@ -12,39 +11,47 @@ import type { Span } from "../span.ts";
 import { SPAN_KIND, SPAN_KIND_NAMES } from "../span-kind.ts";
 import { STATUS_CODE, STATUS_CODE_NAMES } from "../status-code.ts";
 import {
-  checkShape,
   collectAttributes,
-  commonFields,
   cut,
   HTTP_PATH_CHARACTERS_MAX,
+  NAME_CHARACTERS_MAX,
   oneOf,
   type Problems,
   parseJsonObject,
+  readHttpStatusCode,
   readIdOrNone,
+  readLabels,
+  readName,
+  readNumber,
+  readOptionalText,
+  readRequiredText,
   readText,
   readTime,
+  readType,
   SPAN_NAME_CHARACTERS_MAX,
 } from "./event-fields.ts";
 
 /** A span that says it took longer than a leap year measured something else, and would own every maximum. */
 export const DURATION_MS_MAX = 366 * 24 * 3_600_000;
 
-const spanEvent = z.object({
-  ...commonFields,
-  type: z.literal("span"),
-  trace_id: z.string(),
-  span_id: z.string(),
-  parent_span_id: z.string().nullish(),
-  name: z.string().min(1, "must not be empty"),
-  kind: z.string(),
-  duration_ms: z
-    .number()
-    .min(0, "must not be negative")
-    .max(DURATION_MS_MAX, `must be at most ${DURATION_MS_MAX} (366 days)`),
-  status: z.string(),
-});
-
-const KNOWN_FIELDS: ReadonlySet<string> = new Set(Object.keys(spanEvent.shape));
+/** The fields that are read; every other is an attribute. */
+const KNOWN_FIELDS: ReadonlySet<string> = new Set([
+  "type",
+  "timestamp",
+  "service_name",
+  "environment",
+  "trace_id",
+  "span_id",
+  "parent_span_id",
+  "name",
+  "kind",
+  "duration_ms",
+  "status",
+  "http_method",
+  "http_path",
+  "http_status_code",
+  "labels",
+]);
 const kind = oneOf(SPAN_KIND_NAMES);
 const status = oneOf(STATUS_CODE_NAMES);
 
@@ -61,8 +68,10 @@ export function decodeSpanEvent(
   if (!object.ok) return object;
   const given = object.value;
   const problems: Problems = [];
-  const event = checkShape(spanEvent, given, problems);
+  readType(given, "span", problems);
   const startTimeUs = readTime(given, recordTimeMs, problems);
+  const serviceName = readName(given, "service_name", problems);
+  const environment = environmentName(readName(given, "environment", problems));
   const traceId = readText(
     given,
     "trace_id",
@@ -80,8 +89,14 @@ export function decodeSpanEvent(
   );
   const kindName = readText(given, "kind", kind.parse, kind.message, problems);
   const statusName = readText(given, "status", status.parse, status.message, problems);
+  const name = readRequiredText(given, "name", problems);
+  if (name === "") problems.push("name: must not be empty");
+  const durationMs = readNumber(given, "duration_ms", DURATION_MS_MAX, problems);
+  const method = readOptionalText(given, "http_method", NAME_CHARACTERS_MAX, problems);
+  const path = readOptionalText(given, "http_path", Number.POSITIVE_INFINITY, problems);
+  const httpStatusCode = readHttpStatusCode(given, problems);
+  const labels = readLabels(given, problems);
   if (
-    event === undefined ||
     traceId === undefined ||
     spanId === undefined ||
     kindName === undefined ||
@@ -91,22 +106,17 @@ export function decodeSpanEvent(
     return reject("invalid_event", problems.join("; "));
   }
 
-  const serviceName = storableText(event.service_name);
-  const environment = environmentName(storableText(event.environment));
   const truncated: string[] = [];
-  const spanName = cut(event.name, SPAN_NAME_CHARACTERS_MAX, "name", truncated);
-  const httpMethod = typeof event.http_method === "string" ? storableText(event.http_method) : null;
-  const httpPath =
-    typeof event.http_path === "string"
-      ? cut(event.http_path, HTTP_PATH_CHARACTERS_MAX, "http_path", truncated)
-      : null;
-  const attributes = guards.attributes(collectAttributes(given, KNOWN_FIELDS, event.labels));
+  const httpMethod = method === null ? null : storableText(method);
+  const spanName = cut(name, SPAN_NAME_CHARACTERS_MAX, "name", truncated);
+  const httpPath = path === null ? null : cut(path, HTTP_PATH_CHARACTERS_MAX, "http_path", truncated);
+  const attributes = guards.attributes(collectAttributes(given, KNOWN_FIELDS, labels));
   const spanKind = SPAN_KIND[kindName];
   return {
     ok: true,
     value: {
       startTimeUs,
-      durationUs: Math.round(event.duration_ms * 1_000),
+      durationUs: Math.round(durationMs * 1_000),
       traceId,
       spanId,
       parentSpanId,
@@ -125,7 +135,7 @@ export function decodeSpanEvent(
       statusMessage: textAttribute(attributes, "error.message") ?? null,
       httpMethod,
       httpPath,
-      httpStatusCode: event.http_status_code == null ? null : Number(event.http_status_code),
+      httpStatusCode,
       attributesJson: serializeAttributes(attributes, truncated),
       eventsJson: null,
       linksJson: null,
