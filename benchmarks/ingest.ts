@@ -13,8 +13,8 @@ import { createProducer } from "@timespan/broker/producer";
 import { findTimescaledb } from "@timespan/local-stack/find-timescaledb";
 import { autoPorts, type Stack, startStack } from "@timespan/local-stack/start-stack";
 import { createLogger } from "@timespan/runtime/logger";
-import { encodeRows } from "@timespan/store/copy/copy-encoder";
 import { copyBytes } from "@timespan/store/copy/copy-rows";
+import { EncodedRows } from "@timespan/store/copy/encoded-rows";
 import { closeDatabase, type Database } from "@timespan/store/database";
 import { migrate } from "@timespan/store/migrate";
 import { spanColumns } from "@timespan/store/spans/span-columns";
@@ -162,7 +162,7 @@ function asOtlpSpan(event: SpanEvent): object {
 /** What one connection can take: bytes that are ready, into the same table with its indexes. Spans a second. */
 async function measureCeiling(database: Database, events: readonly string[]): Promise<number> {
   const columns = spanColumns(1);
-  const batches: Buffer[] = [];
+  const batches: Uint8Array[][] = [];
   for (let start = 0; start < events.length; start += BATCH_ROWS) {
     const rows = events.slice(start, start + BATCH_ROWS).map((event, index) => {
       const decoded = decodeSpanEvent(Buffer.from(event), 0);
@@ -174,13 +174,15 @@ async function measureCeiling(database: Database, events: readonly string[]): Pr
         (a.span.serviceName < b.span.serviceName ? -1 : a.span.serviceName > b.span.serviceName ? 1 : 0) ||
         a.span.startTimeUs - b.span.startTimeUs,
     );
-    batches.push(encodeRows(columns, rows));
+    const encoded = new EncodedRows(columns);
+    for (const row of rows) encoded.push(row);
+    batches.push([...encoded.chunks(rows.keys())]);
   }
   const started = performance.now();
-  for (const bytes of batches) {
+  for (const chunks of batches) {
     await database.begin(async (transaction) => {
       await transaction`SET LOCAL synchronous_commit = off`;
-      await copyBytes(transaction, "timespan.spans", columns, bytes);
+      await copyBytes(transaction, "timespan.spans", columns, chunks);
     });
   }
   return events.length / ((performance.now() - started) / 1_000);

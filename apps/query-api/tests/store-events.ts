@@ -1,9 +1,9 @@
 import type { Database } from "@timespan/store/database";
-import type { Batch } from "@timespan/store/ingest/batch";
 import { openPartition } from "@timespan/store/ingest/open-partition";
 import { writeBatch } from "@timespan/store/ingest/write-batch";
 import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
+import { TestBatch } from "@timespan/testing/test-batch";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
 
 /**
@@ -16,29 +16,25 @@ export async function storeEvents(
   events: readonly (SpanEvent | LogEvent)[],
 ): Promise<void> {
   const opened = await openPartition(database, topic, 0, { low: 0, high: Number.MAX_SAFE_INTEGER });
-  const batch: Batch = {
+  const batch = new TestBatch({
     topic,
     partition: 0,
     sourceId: opened.sourceId,
     startOffset: opened.nextOffset,
     endOffset: opened.nextOffset + events.length,
     lateBeforeUs: Number.NEGATIVE_INFINITY,
-    spans: [],
-    logs: [],
-    deadLetters: [],
-    deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
-  };
+  });
   for (const [index, event] of events.entries()) {
     const bytes = new TextEncoder().encode(JSON.stringify(event));
     const source = { offset: opened.nextOffset + index, index: 0 };
     if (event.type === "span") {
       const decoded = decodeSpanEvent(bytes, 0);
       if (!decoded.ok) throw new Error(decoded.rejection.detail);
-      batch.spans.push({ span: decoded.value, source });
+      batch.addSpan(decoded.value, source);
     } else {
       const decoded = decodeLogEvent(bytes, 0);
       if (!decoded.ok) throw new Error(decoded.rejection.detail);
-      batch.logs.push({ log: decoded.value, source });
+      batch.addLog(decoded.value, source);
     }
   }
   const written = await writeBatch(database, batch);

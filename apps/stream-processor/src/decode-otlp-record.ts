@@ -17,7 +17,7 @@ export const decodeOtlpSpanRecord: DecodeRecord = (record, batch, accepted, guar
   const rejected = new RejectedItems();
   for (const [index, span] of decoded.value.entries()) {
     const result = span.ok ? checkTime(span.value, span.value.startTimeUs, accepted) : span;
-    if (result.ok) batch.spans.push({ span: result.value, source: { offset: record.offset, index } });
+    if (result.ok) batch.addSpan(result.value, { offset: record.offset, index });
     else rejected.add(index, result.rejection);
   }
   rejected.addDeadLetters(record, batch, guards, decoded.value.length, pickSpans);
@@ -37,7 +37,7 @@ export const decodeOtlpLogRecord: DecodeRecord = (record, batch, accepted, guard
       continue;
     }
     const row = { log: result.value, source: { offset: record.offset, index } };
-    batch.logs.push(row);
+    batch.addLog(row.log, row.source);
     if (isError(row.log)) errors.push(row);
   }
   rejected.addDeadLetters(record, batch, guards, decoded.value.length, pickLogRecords);

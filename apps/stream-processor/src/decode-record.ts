@@ -24,7 +24,7 @@ export const decodeSpanRecord: DecodeRecord = (record, batch, accepted, guards) 
   const decoded = unreadableBatch(record) ?? decodeSpanEvent(record.value, record.timestampMs, guards);
   const result = decoded.ok ? checkTime(decoded.value, decoded.value.startTimeUs, accepted) : decoded;
   if (!result.ok) return rejectRecord(result.rejection, record, batch, guards);
-  batch.spans.push({ span: result.value, source: { offset: record.offset, index: 0 } });
+  batch.addSpan(result.value, { offset: record.offset, index: 0 });
   return NO_ERRORS;
 };
 
@@ -34,7 +34,7 @@ export const decodeLogRecord: DecodeRecord = (record, batch, accepted, guards) =
   const result = decoded.ok ? checkTime(decoded.value, decoded.value.timeUs, accepted) : decoded;
   if (!result.ok) return rejectRecord(result.rejection, record, batch, guards);
   const row = { log: result.value, source: { offset: record.offset, index: 0 } };
-  batch.logs.push(row);
+  batch.addLog(row.log, row.source);
   return isError(row.log) ? [row] : NO_ERRORS;
 };
 

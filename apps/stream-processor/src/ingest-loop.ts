@@ -265,14 +265,14 @@ export class IngestLoop {
     for (const record of event.records) {
       if (record.offset < lane.position) continue;
       const batch = this.#openBatch(lane);
-      const bytesBefore = batch.bytes;
+      const heldBefore = batch.heldBytes;
       const errors = topic.decode(record, batch, accepted, this.#parts.guards);
       batch.cover(record);
-      this.#bufferedBytes += batch.bytes - bytesBefore;
+      this.#bufferedBytes += batch.heldBytes - heldBefore;
       if (errors.length > 0) this.#forward(batch, errors);
       lane.position = batch.endOffset;
       if (batch.rowCount >= this.#parts.limits.batchRowsMax) this.#close(lane, "rows");
-      else if (batch.bytes >= this.#parts.limits.batchBytesMax) this.#close(lane, "bytes");
+      else if (batch.recordBytes >= this.#parts.limits.batchBytesMax) this.#close(lane, "bytes");
     }
     // Offsets without a record (control records, compaction) are covered too, or they would be asked for forever.
     if (event.nextOffset > lane.position) {
@@ -313,16 +313,16 @@ export class IngestLoop {
     if (lane.open === undefined) {
       const nowMs = this.#parts.clock.nowMs();
       const lateBeforeUs = (nowMs - this.#parts.limits.lateAfterMs) * 1_000;
-      lane.open = new OpenBatch(
-        lane.topic,
-        lane.partition,
-        lane.sourceId,
-        lane.position,
-        nowMs,
+      lane.open = new OpenBatch({
+        topic: lane.topic,
+        partition: lane.partition,
+        sourceId: lane.sourceId,
+        startOffset: lane.position,
         lateBeforeUs,
-        this.#parts.guards,
-        this.#topicOf(lane).itemAt,
-      );
+        openedAtMs: nowMs,
+        guards: this.#parts.guards,
+        itemAt: this.#topicOf(lane).itemAt,
+      });
     }
     return lane.open;
   }
@@ -470,7 +470,7 @@ export class IngestLoop {
   }
 
   #release(batch: OpenBatch): void {
-    this.#bufferedBytes -= batch.bytes;
+    this.#bufferedBytes -= batch.heldBytes;
   }
 
   #pause(lane: Lane): void {

@@ -1,7 +1,8 @@
 import type { ConsumedRecord } from "@timespan/broker/consumer";
-import type { Batch, DeadLetter, LogRow, Source, SpanRow } from "@timespan/store/ingest/batch";
+import { Batch, type BatchStart, type DeadLetter, type Source } from "@timespan/store/ingest/batch";
 import type { Guards } from "@timespan/telemetry/guards";
 import type { Rejection } from "@timespan/telemetry/rejection";
+import { RecordBytes } from "./record-bytes.ts";
 
 /** Why a batch was closed. */
 export type CloseReason = "rows" | "bytes" | "age" | "revoke" | "shutdown";
@@ -12,48 +13,53 @@ export type CloseReason = "rows" | "bytes" | "age" | "revoke" | "shutdown";
  */
 export type ItemAt = (value: Uint8Array, index: number) => Uint8Array | null;
 
+export interface OpenBatchOptions extends BatchStart {
+  openedAtMs: number;
+  guards: Guards;
+  itemAt: ItemAt;
+}
+
 /** A batch that is being filled, from the first record after `startOffset`. */
-export class OpenBatch implements Batch {
-  readonly spans: SpanRow[] = [];
-  readonly logs: LogRow[] = [];
-  readonly deadLetters: DeadLetter[] = [];
+export class OpenBatch extends Batch {
+  readonly openedAtMs: number;
   /** Forwards of this batch's errors; all must be acknowledged before the batch is written. */
   readonly forwards: Promise<void>[] = [];
-  bytes = 0;
-  endOffset: number;
   closedBy: CloseReason | undefined;
-  readonly #records: ConsumedRecord[] = [];
+  readonly #guards: Guards;
+  readonly #itemAt: ItemAt;
+  readonly #records = new RecordBytes();
+  #recordCount = 0;
 
-  constructor(
-    readonly topic: string,
-    readonly partition: number,
-    readonly sourceId: number,
-    readonly startOffset: number,
-    readonly openedAtMs: number,
-    readonly lateBeforeUs: number,
-    private readonly guards: Guards,
-    private readonly itemAt: ItemAt,
-  ) {
-    this.endOffset = startOffset;
+  constructor({ openedAtMs, guards, itemAt, ...start }: OpenBatchOptions) {
+    super(start);
+    this.openedAtMs = openedAtMs;
+    this.#guards = guards;
+    this.#itemAt = itemAt;
   }
 
-  get rowCount(): number {
-    return this.spans.length + this.logs.length + this.deadLetters.length;
+  /** What the records had, for the limit of a batch. */
+  get recordBytes(): number {
+    return this.#records.byteLength + this.#recordCount * RECORD_OVERHEAD_BYTES;
+  }
+
+  /** What the batch holds in memory, for the limit of all that wait to be written. */
+  get heldBytes(): number {
+    return this.recordBytes + this.encodedBytes;
   }
 
   /** Takes account of a record whose rows or rejection were added, and moves the end of the batch past it. */
-  cover(record: ConsumedRecord): void {
-    this.#records.push(record);
-    this.bytes += (record.value?.byteLength ?? 0) + RECORD_OVERHEAD_BYTES;
-    this.endOffset = record.offset + 1;
+  cover({ offset, value }: ConsumedRecord): void {
+    this.#recordCount++;
+    if (value !== null) this.#records.push(offset, value);
+    this.endOffset = offset + 1;
   }
 
   deadLetter(rejection: Rejection, source: Source): DeadLetter {
-    const value = this.#records.find((record) => record.offset === source.offset)?.value ?? null;
-    const item = value === null ? null : this.itemAt(value, source.index);
-    return { ...this.guards.deadLetter(rejection, item), source };
+    const value = this.#records.find(source.offset);
+    const item = value === undefined ? null : this.#itemAt(value, source.index);
+    return { ...this.#guards.deadLetter(rejection, item), source };
   }
 }
 
-/** What an empty record still costs, so that a flood of them has a bound too. */
+/** What a record still costs beside its value, so that a flood of empty ones has a bound too. */
 const RECORD_OVERHEAD_BYTES = 64;

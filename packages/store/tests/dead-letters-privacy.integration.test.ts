@@ -7,10 +7,11 @@ import { decodeLogsExport } from "@timespan/telemetry/wire/otlp/decode-logs-expo
 import { decodeTraceExport } from "@timespan/telemetry/wire/otlp/decode-trace-export";
 import { pickSpans } from "@timespan/telemetry/wire/otlp/pick-items";
 import { logEvent, randomHex, spanEvent, uniqueName } from "@timespan/testing/events";
+import { TestBatch, type TestBatchParts } from "@timespan/testing/test-batch";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
-import type { Batch, DeadLetter } from "../src/ingest/batch.ts";
+import type { DeadLetter } from "../src/ingest/batch.ts";
 import { openPartition } from "../src/ingest/open-partition.ts";
 import { writeBatch } from "../src/ingest/write-batch.ts";
 
@@ -18,7 +19,7 @@ import { writeBatch } from "../src/ingest/write-batch.ts";
 function batchWith(
   marker: string,
   guards: Guards,
-): Pick<Batch, "spans" | "logs" | "deadLetters" | "deadLetter"> {
+): Pick<TestBatchParts, "spans" | "logs" | "deadLetters" | "deadLetter"> {
   const secrets = {
     password: marker,
     "user.id": marker,
@@ -134,7 +135,7 @@ for (const { engine, present } of testEngines()) {
     async function store(marker: string, guards: Guards, lateBeforeUs: number) {
       const topic = uniqueName("topic");
       const { sourceId } = await openPartition(writer, topic, 0, { low: 0, high: 1_000 });
-      const outcome = await writeBatch(writer, {
+      const batch = new TestBatch({
         topic,
         partition: 0,
         sourceId,
@@ -143,6 +144,7 @@ for (const { engine, present } of testEngines()) {
         lateBeforeUs,
         ...batchWith(marker, guards),
       });
+      const outcome = await writeBatch(writer, batch);
       expect(outcome).toMatchObject({ outcome: "written", rowCount: 4 });
       return topic;
     }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { logEvent, spanEvent, uniqueName } from "@timespan/testing/events";
+import { TestBatch } from "@timespan/testing/test-batch";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
@@ -45,7 +46,7 @@ for (const { engine, present } of testEngines()) {
       const { sourceId } = await openPartition(writer, topic, 0, { low: 0, high: 1_000 });
       const at = (hours: number) => new Date(Date.now() - hours * HOUR_MS).toISOString();
       const encode = (event: object) => Buffer.from(JSON.stringify(event));
-      return writeBatch(writer, {
+      const batch = new TestBatch({
         topic,
         partition: 0,
         sourceId,
@@ -68,9 +69,8 @@ for (const { engine, present } of testEngines()) {
           if (!decoded.ok) throw new Error(decoded.rejection.detail);
           return { log: decoded.value, source: { offset, index: 1 } };
         }),
-        deadLetters: [],
-        deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
       });
+      return writeBatch(writer, batch);
     }
 
     const counts = async (service: string) =>

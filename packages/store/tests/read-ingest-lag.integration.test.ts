@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { uniqueName } from "@timespan/testing/events";
+import { TestBatch } from "@timespan/testing/test-batch";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
@@ -78,18 +79,10 @@ for (const { engine, present } of testEngines()) {
       const observe = (highWatermark: number) =>
         observePartitions(all, [{ topic, partition: 0, highWatermark }]);
       const write = (startOffset: number, endOffset: number) =>
-        writeBatch(all, {
-          topic,
-          partition: 0,
-          sourceId,
-          startOffset,
-          endOffset,
-          lateBeforeUs: 0,
-          spans: [],
-          logs: [],
-          deadLetters: [],
-          deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
-        });
+        writeBatch(
+          all,
+          new TestBatch({ topic, partition: 0, sourceId, startOffset, endOffset, lateBeforeUs: 0 }),
+        );
       await observe(10);
       await Bun.sleep(300);
       await observe(12);

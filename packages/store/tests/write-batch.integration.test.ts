@@ -3,10 +3,10 @@ import { durationBin } from "@timespan/telemetry/duration-bin";
 import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { logEvent, randomHex, spanEvent, uniqueName } from "@timespan/testing/events";
+import { TestBatch, type TestBatchParts } from "@timespan/testing/test-batch";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
-import type { Batch } from "../src/ingest/batch.ts";
 import { deadLetterColumns } from "../src/ingest/dead-letter-columns.ts";
 import { openPartition } from "../src/ingest/open-partition.ts";
 import { writeBatch } from "../src/ingest/write-batch.ts";
@@ -48,26 +48,18 @@ for (const { engine, present } of testEngines()) {
     });
 
     /** A batch of `spans` and `logs` for a partition of its own, one record a row from offset 0. */
-    async function batchOf(parts: Partial<Batch>): Promise<Batch> {
+    async function batchOf(parts: Partial<TestBatchParts>): Promise<TestBatch> {
       const topic = parts.topic ?? uniqueName("topic");
       const { sourceId, nextOffset } = await openPartition(writer, topic, 0, { low: 0, high: 1_000_000 });
-      return {
+      return new TestBatch({
         topic,
         partition: 0,
         sourceId,
         startOffset: nextOffset,
         endOffset: nextOffset + 1_000,
         lateBeforeUs: Number.NEGATIVE_INFINITY,
-        spans: [],
-        logs: [],
-        deadLetters: [],
-        deadLetter: (rejection, source) => ({
-          rejection,
-          source,
-          payload: Buffer.from(`record ${source.offset}`),
-        }),
         ...parts,
-      };
+      });
     }
 
     const ledger = async (topic: string) =>
@@ -174,6 +166,25 @@ for (const { engine, present } of testEngines()) {
       });
     });
 
+    test("rows larger than what is sent at once arrive whole, and so do the small ones around them", async () => {
+      const service = uniqueName("svc");
+      const sizes = [1, 700_000, 2, 3, 262_144, 261_900, 262_100, 5, 1_500_000];
+      const batch = await batchOf({
+        spans: sizes.map((size, offset) => ({
+          span: {
+            ...span({ service_name: service }),
+            attributesJson: JSON.stringify({ x: "x".repeat(size) }),
+          },
+          source: { offset, index: 0 },
+        })),
+      });
+      expect(await writeBatch(writer, batch)).toMatchObject({ outcome: "written", rowCount: sizes.length });
+      const rows = await all`
+        SELECT length(attributes->>'x') AS size FROM timespan.spans
+        WHERE service_name = ${service} ORDER BY source_offset`;
+      expect(rows.map(({ size }) => size)).toEqual(sizes);
+    });
+
     test("the same batch a second time changes nothing", async () => {
       const service = uniqueName("svc");
       const batch = await batchOf({
@@ -207,7 +218,7 @@ for (const { engine, present } of testEngines()) {
           source: { offset, index: 0 },
         })),
       });
-      const outcomes = await Promise.all([writeBatch(writer, batch), writeBatch(writer, { ...batch })]);
+      const outcomes = await Promise.all([writeBatch(writer, batch), writeBatch(writer, batch)]);
       expect(outcomes.map(({ outcome }) => outcome).toSorted()).toEqual(["fenced", "written"]);
       const [{ count } = {}] =
         await all`SELECT count(*)::int FROM timespan.spans WHERE service_name = ${service}`;

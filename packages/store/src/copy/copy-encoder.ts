@@ -1,23 +1,24 @@
+/** What stands before the rows of a COPY: the signature, flags (no OIDs), and the length of an extension (none). */
+export const COPY_HEADER = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
+/** What stands behind them: a row of -1 columns. */
+export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
+
 /**
  * Rows in PostgreSQL's binary COPY format, built in one growing buffer.
  * Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
  */
 export class CopyEncoder {
-  #buffer: Buffer;
+  #buffer: Buffer = EMPTY;
   #length = 0;
 
-  constructor(initialBytes: number) {
-    this.#buffer = Buffer.allocUnsafe(initialBytes);
-    this.#length += this.#buffer.write("PGCOPY\n\xff\r\n\0", 0, "latin1");
-    this.#length = this.#buffer.writeInt32BE(0, this.#length); // flags: no OIDs
-    this.#length = this.#buffer.writeInt32BE(0, this.#length); // no header extension
+  /** How many bytes the rows have so far. */
+  get byteLength(): number {
+    return this.#length;
   }
 
-  /** The encoded rows with the trailer; the encoder must not be used afterwards. */
-  finish(): Buffer {
-    this.#reserve(2);
-    this.#length = this.#buffer.writeInt16BE(-1, this.#length);
-    return this.#buffer.subarray(0, this.#length);
+  /** Copies the bytes `[start, end)` to where `at` is in `target`. */
+  copy(target: Buffer, at: number, start: number, end: number): void {
+    this.#buffer.copy(target, at, start, end);
   }
 
   beginRow(columnCount: number): void {
@@ -145,11 +146,14 @@ export class CopyEncoder {
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.byteLength) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.byteLength * 2));
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.byteLength * 2, FIRST_BUFFER_BYTES));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }
 }
+
+const EMPTY = Buffer.alloc(0);
+const FIRST_BUFFER_BYTES = 64 * 1024;
 
 /** Up to this length a text is copied unit by unit as long as it is ASCII. */
 const SHORT_TEXT = 48;
@@ -167,16 +171,4 @@ const POSTGRES_EPOCH_US = Date.UTC(2000, 0, 1) * 1_000;
 export interface CopyColumn<Row> {
   name: string;
   write(encoder: CopyEncoder, row: Row): void;
-}
-
-/** Of a span without many attributes; where rows are longer the buffer grows. */
-const EXPECTED_ROW_BYTES = 400;
-
-export function encodeRows<Row>(columns: readonly CopyColumn<Row>[], rows: readonly Row[]): Buffer {
-  const encoder = new CopyEncoder(rows.length * EXPECTED_ROW_BYTES + 1_024);
-  for (const row of rows) {
-    encoder.beginRow(columns.length);
-    for (const column of columns) column.write(encoder, row);
-  }
-  return encoder.finish();
 }

@@ -1,10 +1,8 @@
 import { once } from "node:events";
 import { finished } from "node:stream/promises";
 import type { Transaction } from "../database.ts";
-import { type CopyColumn, encodeRows } from "./copy-encoder.ts";
-
-/** Bytes handed to the socket at once: large enough that the number of writes does not matter. */
-const CHUNK_BYTES = 256 * 1024;
+import type { CopyColumn } from "./copy-encoder.ts";
+import { EncodedRows } from "./encoded-rows.ts";
 
 /**
  * Copies `rows` into `table` as part of `transaction`. Returns when the server has taken them all.
@@ -16,15 +14,27 @@ export async function copyRows<Row>(
   columns: readonly CopyColumn<Row>[],
   rows: readonly Row[],
 ): Promise<void> {
-  if (rows.length > 0) await copyBytes(transaction, table, columns, encodeRows(columns, rows));
+  const encoded = new EncodedRows(columns);
+  for (const row of rows) encoded.push(row);
+  await copyEncodedRows(transaction, table, encoded, rows.keys().toArray());
 }
 
-/** As {@link copyRows}, of rows that `encodeRows` has encoded. */
+/** As {@link copyRows}, of those among encoded rows that are at `indexes`, in that order. */
+export async function copyEncodedRows<Row>(
+  transaction: Transaction,
+  table: string,
+  rows: EncodedRows<Row>,
+  indexes: readonly number[],
+): Promise<void> {
+  if (indexes.length > 0) await copyBytes(transaction, table, rows.columns, rows.chunks(indexes));
+}
+
+/** As {@link copyRows}, of bytes in COPY's binary format. */
 export async function copyBytes(
   transaction: Transaction,
   table: string,
   columns: readonly { name: string }[],
-  bytes: Buffer,
+  chunks: Iterable<Uint8Array>,
 ): Promise<void> {
   const names = columns.map(({ name }) => name);
   const stream = await transaction`
@@ -32,10 +42,8 @@ export async function copyBytes(
   const done = finished(stream);
   // Awaited below; a server that refuses early must not become an unhandled rejection while we still write.
   done.catch(() => {});
-  for (let start = 0; start < bytes.byteLength; start += CHUNK_BYTES) {
-    if (!stream.write(bytes.subarray(start, start + CHUNK_BYTES))) {
-      await Promise.race([once(stream, "drain"), done]);
-    }
+  for (const chunk of chunks) {
+    if (!stream.write(chunk)) await Promise.race([once(stream, "drain"), done]);
   }
   stream.end();
   await done;

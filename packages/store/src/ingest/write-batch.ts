@@ -1,14 +1,12 @@
 import type { LogPattern } from "@timespan/telemetry/log-pattern";
 import { reject } from "@timespan/telemetry/rejection";
 import type { Resource } from "@timespan/telemetry/resource";
-import type { CopyColumn } from "../copy/copy-encoder.ts";
-import { copyRows } from "../copy/copy-rows.ts";
+import { copyEncodedRows, copyRows } from "../copy/copy-rows.ts";
 import type { Database, Transaction } from "../database.ts";
 import { databaseErrorKind, sqlState } from "../database-error.ts";
-import { logRecordColumns } from "../log-records/log-record-columns.ts";
-import { spanColumns } from "../spans/span-columns.ts";
-import { locateTraces, traceLocatorColumns } from "../traces/trace-locator-columns.ts";
-import type { Batch, DeadLetter, LogRow, Source, SpanRow } from "./batch.ts";
+import { traceLocatorColumns } from "../traces/trace-locator-columns.ts";
+import type { Batch, DeadLetter, Source } from "./batch.ts";
+import type { BatchRows } from "./batch-rows.ts";
 import { deadLetterColumns } from "./dead-letter-columns.ts";
 
 /**
@@ -46,9 +44,7 @@ export async function writeBatch(database: Database, batch: Batch): Promise<Writ
 /** Copies rows within a transaction, and returns the dead letters of those that were refused. */
 type Copy = <Row extends { source: Source }>(
   transaction: Transaction,
-  table: string,
-  columns: readonly CopyColumn<Row>[],
-  rows: readonly Row[],
+  rows: BatchRows<Row>,
   batch: Batch,
 ) => Promise<DeadLetter[]>;
 
@@ -65,44 +61,19 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
         WHERE topic = ${topic} AND partition = ${partition}`;
       if (!current?.believed) throw new Fenced();
 
-      const spans = sortRows(
-        batch.spans,
-        ({ span }) => span.serviceName,
-        ({ span }) => span.startTimeUs,
-      );
-      const logs = sortRows(
-        batch.logs,
-        ({ log }) => log.serviceName,
-        ({ log }) => log.timeUs,
-      );
-      const lateSpans = spans.filter(({ span }) => span.startTimeUs < batch.lateBeforeUs);
-      const lateLogs = logs.filter(({ log }) => log.timeUs < batch.lateBeforeUs);
-      const timelySpans = spans.filter(({ span }) => span.startTimeUs >= batch.lateBeforeUs);
-      const timelyLogs = logs.filter(({ log }) => log.timeUs >= batch.lateBeforeUs);
       const refused = [
-        ...(await copy(transaction, "timespan.spans", spanColumns(sourceId), timelySpans, batch)),
-        ...(await copy(transaction, "timespan.log_records", logRecordColumns(sourceId), timelyLogs, batch)),
-        ...(await copy(transaction, "timespan.late_spans", spanColumns(sourceId), lateSpans, batch)),
-        ...(await copy(
-          transaction,
-          "timespan.late_log_records",
-          logRecordColumns(sourceId),
-          lateLogs,
-          batch,
-        )),
+        ...(await copy(transaction, batch.spans, batch)),
+        ...(await copy(transaction, batch.logs, batch)),
+        ...(await copy(transaction, batch.lateSpans, batch)),
+        ...(await copy(transaction, batch.lateLogs, batch)),
       ];
-      await copyRows(
-        transaction,
-        "timespan.trace_locator",
-        traceLocatorColumns,
-        locateTraces(batch.spans, batch.logs),
-      );
+      await copyRows(transaction, "timespan.trace_locator", traceLocatorColumns, batch.traces.sorted());
       const deadLetters = [...batch.deadLetters, ...refused];
       await copyRows(transaction, "timespan.dead_letters", deadLetterColumns(topic, partition), deadLetters);
-      await insertResources(transaction, spans, logs);
-      await insertLogPatterns(transaction, logs);
+      await insertResources(transaction, batch.resources);
+      await insertLogPatterns(transaction, batch.logPatterns);
 
-      const rowCount = spans.length + logs.length - refused.length;
+      const rowCount = batch.rowCount - deadLetters.length;
       const moved = await transaction`
         UPDATE timespan.ingest_offsets
         SET next_offset = ${endOffset},
@@ -114,8 +85,7 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
         WHERE topic = ${topic} AND partition = ${partition}
           AND next_offset = ${startOffset} AND source_id = ${sourceId}`;
       if (moved.count !== 1) throw new Fenced();
-      const lateRowCount = lateSpans.length + lateLogs.length;
-      return { outcome: "written", rowCount, lateRowCount, deadLetters } as const;
+      return { outcome: "written", rowCount, lateRowCount: batch.lateRowCount, deadLetters } as const;
     });
   } catch (error) {
     if (error instanceof Fenced) return { outcome: "fenced" };
@@ -123,58 +93,46 @@ async function attempt(database: Database, batch: Batch, copy: Copy): Promise<Wr
   }
 }
 
-/**
- * One service's rows stand together, oldest first: few pages of the index are touched, and chunks compress better.
- * Grouped before they are sorted, so that only numbers are compared for each pair of rows.
- */
-function sortRows<Row>(
-  rows: readonly Row[],
-  serviceName: (row: Row) => string,
-  timeUs: (row: Row) => number,
-): Row[] {
-  const byService = Map.groupBy(rows, serviceName);
-  return [...byService.keys()]
-    .sort()
-    .flatMap((service) => byService.get(service)?.sort((a, b) => timeUs(a) - timeUs(b)) ?? []);
-}
-
-const copyAll: Copy = async (transaction, table, columns, rows) => {
-  await copyRows(transaction, table, columns, rows);
+const copyAll: Copy = async (transaction, rows) => {
+  await copyEncodedRows(transaction, rows.table, rows.encoded, rows.sorted());
   return [];
 };
 
+const copyAcceptable: Copy = (transaction, rows, batch) => halve(transaction, rows, rows.sorted(), batch);
+
 /** Halves the rows around each one that is refused, under savepoints, until every other row is in. */
-const copyAcceptable: Copy = async (transaction, table, columns, rows, batch) => {
+async function halve<Row extends { source: Source }>(
+  transaction: Transaction,
+  rows: BatchRows<Row>,
+  positions: readonly number[],
+  batch: Batch,
+): Promise<DeadLetter[]> {
   try {
-    await transaction.savepoint((savepoint) => copyRows(savepoint, table, columns, rows));
+    await transaction.savepoint((savepoint) =>
+      copyEncodedRows(savepoint, rows.table, rows.encoded, positions),
+    );
     return [];
   } catch (error) {
     if (databaseErrorKind(error) !== "refused") throw error;
-    const [row] = rows;
-    if (row !== undefined && rows.length === 1) return [refusedRow(row, error, batch)];
+    const [position] = positions;
+    if (position !== undefined && positions.length === 1) {
+      return [refusedRow(rows.sourceOf(position), error, batch)];
+    }
   }
-  const middle = rows.length >> 1;
+  const middle = positions.length >> 1;
   return [
-    ...(await copyAcceptable(transaction, table, columns, rows.slice(0, middle), batch)),
-    ...(await copyAcceptable(transaction, table, columns, rows.slice(middle), batch)),
+    ...(await halve(transaction, rows, positions.slice(0, middle), batch)),
+    ...(await halve(transaction, rows, positions.slice(middle), batch)),
   ];
-};
-
-function refusedRow(row: { source: Source }, error: unknown, batch: Batch): DeadLetter {
-  const message = error instanceof Error ? error.message : String(error);
-  const { rejection } = reject("refused_by_database", `${sqlState(error) ?? "error"}: ${message}`);
-  return batch.deadLetter(rejection, row.source);
 }
 
-async function insertResources(
-  transaction: Transaction,
-  spans: readonly SpanRow[],
-  logs: readonly LogRow[],
-): Promise<void> {
-  // By identity first: rows of one resource share the object, and comparing references costs nothing.
-  const distinct = new Set<Resource>();
-  for (const { span } of spans) distinct.add(span.resource);
-  for (const { log } of logs) distinct.add(log.resource);
+function refusedRow(source: Source, error: unknown, batch: Batch): DeadLetter {
+  const message = error instanceof Error ? error.message : String(error);
+  const { rejection } = reject("refused_by_database", `${sqlState(error) ?? "error"}: ${message}`);
+  return batch.deadLetter(rejection, source);
+}
+
+async function insertResources(transaction: Transaction, distinct: ReadonlySet<Resource>): Promise<void> {
   const resources = new Map([...distinct].map((resource) => [resource.resourceId, resource]));
   if (resources.size === 0) return;
   // Sorted, so that two writers wait for each other in one direction only.
@@ -189,9 +147,7 @@ async function insertResources(
     ON CONFLICT (resource_id) DO NOTHING`;
 }
 
-async function insertLogPatterns(transaction: Transaction, logs: readonly LogRow[]): Promise<void> {
-  const distinct = new Set<LogPattern>();
-  for (const { log } of logs) distinct.add(log.pattern);
+async function insertLogPatterns(transaction: Transaction, distinct: ReadonlySet<LogPattern>): Promise<void> {
   const patterns = new Map([...distinct].map((pattern) => [pattern.patternId, pattern]));
   if (patterns.size === 0) return;
   // Sorted, so that two writers wait for each other in one direction only.

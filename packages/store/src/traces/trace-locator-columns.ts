@@ -1,6 +1,5 @@
 import type { TimeUs } from "@timespan/telemetry/timestamp";
 import type { CopyColumn } from "../copy/copy-encoder.ts";
-import type { LogRow, SpanRow } from "../ingest/batch.ts";
 
 export interface TraceLocation {
   traceId: string;
@@ -15,23 +14,24 @@ export const traceLocatorColumns: readonly CopyColumn<TraceLocation>[] = [
   { name: "trace_id", write: (to, row) => to.uuidFromHex(row.traceId) },
 ];
 
-/** When each trace of a batch happened, ordered by trace id. */
-export function locateTraces(spans: readonly SpanRow[], logs: readonly LogRow[]): TraceLocation[] {
-  const locations = new Map<string, TraceLocation>();
-  let latest: TraceLocation | undefined;
-  const extend = (traceId: string, timeUs: TimeUs) => {
+/** When each trace of a batch happened. */
+export class TraceLocations {
+  readonly #locations = new Map<string, TraceLocation>();
+  #latest: TraceLocation | undefined;
+
+  extend(traceId: string, timeUs: TimeUs): void {
     // The spans of a trace often come one after the other.
-    const location = latest?.traceId === traceId ? latest : locations.get(traceId);
+    let location = this.#latest?.traceId === traceId ? this.#latest : this.#locations.get(traceId);
     if (location === undefined) {
-      latest = { traceId, firstTimeUs: timeUs, lastTimeUs: timeUs };
-      locations.set(traceId, latest);
-      return;
-    }
-    if (timeUs < location.firstTimeUs) location.firstTimeUs = timeUs;
+      location = { traceId, firstTimeUs: timeUs, lastTimeUs: timeUs };
+      this.#locations.set(traceId, location);
+    } else if (timeUs < location.firstTimeUs) location.firstTimeUs = timeUs;
     else if (timeUs > location.lastTimeUs) location.lastTimeUs = timeUs;
-    latest = location;
-  };
-  for (const { span } of spans) extend(span.traceId, span.startTimeUs);
-  for (const { log } of logs) if (log.traceId !== null) extend(log.traceId, log.timeUs);
-  return [...locations.values()].sort((a, b) => (a.traceId < b.traceId ? -1 : 1));
+    this.#latest = location;
+  }
+
+  /** Ordered by trace id. */
+  sorted(): TraceLocation[] {
+    return [...this.#locations.values()].sort((a, b) => (a.traceId < b.traceId ? -1 : 1));
+  }
 }
