@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { logEvent, spanEvent, uniqueName } from "@timespan/testing/events";
+import { TestBatch } from "@timespan/testing/test-batch";
 import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
@@ -90,7 +91,7 @@ for (const { engine, present } of testEngines()) {
       const { sourceId } = await openPartition(writer, topic, 0, { low: 0, high: events.length });
       const rows = events.map((event, offset) => ({ event, source: { offset, index: 0 } }));
       const bytes = (event: object) => Buffer.from(JSON.stringify(event));
-      await writeBatch(writer, {
+      const batch = new TestBatch({
         topic,
         partition: 0,
         sourceId,
@@ -109,9 +110,8 @@ for (const { engine, present } of testEngines()) {
           if (!decoded.ok) throw new Error(decoded.rejection.detail);
           return [{ log: decoded.value, source }];
         }),
-        deadLetters: [],
-        deadLetter: (rejection, source) => ({ rejection, source, payload: null }),
       });
+      await writeBatch(writer, batch);
     }
 
     const read = (name: string, key: string, service: string) =>

@@ -1,4 +1,4 @@
-import { isoMicroseconds, type SpanEvent, type SpanKind } from "./events.ts";
+import { isoMicroseconds, type LogEvent, type SpanEvent, type SpanKind } from "./events.ts";
 import { createRandom } from "./random.ts";
 
 export const SERVICE_COUNT = 20;
@@ -7,6 +7,13 @@ export const ENVIRONMENTS = ["production", "staging", "development"] as const;
 export const KINDS = ["SERVER", "CLIENT", "INTERNAL"] as const satisfies readonly SpanKind[];
 const SPANS_PER_TRACE = 10;
 const ERROR_SHARE = 0.02;
+/** Statements that log, each with a message of its own. */
+const STATEMENT_COUNT = 40;
+/** Among the messages of {@link canonicalLogs}, one in {@link RARE_WORD_EVERY}. */
+export const RARE_WORD = "quarantined";
+export const RARE_WORD_EVERY = 50_000;
+/** Separates the drawing of logs from that of spans. */
+const LOGS_STREAM = 1;
 
 /**
  * The flat workload of the benchmarks: {@link SERVICE_COUNT} services × {@link ENDPOINT_COUNT} endpoints ×
@@ -50,4 +57,42 @@ export function* canonicalSpans({
       ...(kind === "CLIENT" && { labels: { "peer.service": service() } }),
     };
   }
+}
+
+/**
+ * The logs beside {@link canonicalSpans}, as flat: {@link SERVICE_COUNT} services × 3 environments, all equally
+ * likely, messages of about 120 characters from {@link STATEMENT_COUNT} statements, each log of a trace of its own.
+ * Log `n` is written `n / logsPerSecond` seconds after `startMs` (epoch milliseconds). Never ends.
+ */
+export function* canonicalLogs({
+  seed,
+  startMs,
+  logsPerSecond,
+}: {
+  seed: number;
+  startMs: number;
+  logsPerSecond: number;
+}): Generator<LogEvent, never, undefined> {
+  const random = createRandom(seed, startMs, LOGS_STREAM);
+  const below = (count: number) => Math.floor(random.next() * count);
+  for (let n = 0; ; n++) {
+    const statement = below(STATEMENT_COUNT);
+    const outcome = n % RARE_WORD_EVERY === RARE_WORD_EVERY - 1 ? RARE_WORD : "accepted";
+    yield {
+      type: "log",
+      timestamp: isoMicroseconds(Math.round(startMs * 1_000 + (n / logsPerSecond) * 1_000_000)),
+      service_name: `service-${String(below(SERVICE_COUNT)).padStart(2, "0")}`,
+      environment: ENVIRONMENTS[below(ENVIRONMENTS.length)] ?? "production",
+      level: logLevel(random.next()),
+      message: `step ${"abcdefghij"[statement % 10]}${"klmn"[statement % 4]} of order ${random.hex(16)} ${outcome} for customer ${below(100_000)} after ${below(2_000)} ms with ${below(30)} items in the cart`,
+      trace_id: random.hex(32),
+      span_id: random.hex(16),
+    };
+  }
+}
+
+function logLevel(uniform: number): LogEvent["level"] {
+  if (uniform < 0.02) return "ERROR";
+  if (uniform < 0.07) return "WARN";
+  return uniform < 0.9 ? "INFO" : "DEBUG";
 }
