@@ -17,6 +17,11 @@ export interface DatabaseOptions {
   poolMax: number;
   /** A statement that runs longer is cancelled by the server (SQLSTATE 57014). */
   statementTimeoutMs: number;
+  /**
+   * Every transaction is read-only, whatever the role may do. A statement then also has its connection to itself, so
+   * that a quick one never waits behind a slow one, and cancelling one cannot meet another.
+   */
+  readOnly?: boolean;
 }
 
 const CONNECT_TIMEOUT_SECONDS = 5;
@@ -31,6 +36,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     max: options.poolMax,
     connect_timeout: CONNECT_TIMEOUT_SECONDS,
     max_lifetime: CONNECTION_LIFETIME_SECONDS,
+    // Statements sent before the one under way is answered.
+    ...(options.readOnly ? { max_pipeline: 0 } : {}),
     // The driver would wait up to 20 s after a server came back; whoever waits for it has a back-off already.
     backoff: () => RECONNECT_DELAY_SECONDS * (0.5 + Math.random()),
     onnotice: () => {},
@@ -40,6 +47,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       ...(options.role === undefined ? {} : { role: options.role }),
       timezone: "UTC",
       statement_timeout: options.statementTimeoutMs,
+      ...(options.readOnly ? { default_transaction_read_only: true } : {}),
       // A stopped client must not hold its locks: ten seconds after its last word the server drops its transaction.
       idle_in_transaction_session_timeout: 10_000,
       // The Kafka offset commits in the same transaction, so a commit that a crash loses is consumed again.
