@@ -63,6 +63,7 @@ export const composeSettings: readonly Setting[] = [
   compose("KAFKA_MEMORY", "1g", "Most memory of the container of Kafka."),
   compose("KAFKA_RETENTION_HOURS", "48", "Hours for which Kafka keeps events, stored or not."),
   compose("KAFKA_RETENTION_BYTES", "2147483648", "Most bytes that Kafka keeps of one partition."),
+  compose("AUTH", "required", "As above; here the apps listen on every address of their containers."),
   compose("WORKERS", "2", "As above; not the machine's cores here, because each needs memory."),
   compose(
     "STREAM_PROCESSOR_MEMORY",

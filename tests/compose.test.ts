@@ -134,7 +134,9 @@ describe("every app", () => {
         `127.0.0.1:\${${setting?.name}:-${setting?.fallback}}:${setting?.fallback}`,
       ]);
       expect(environmentOf(name).HOST).toBe("0.0.0.0");
-      expect(service.healthcheck?.test.at(-1)).toContain(`http://127.0.0.1:${setting?.fallback}/ready`);
+      // The query API asks for a key at every path but one.
+      const path = name === "query-api" ? "health" : "ready";
+      expect(service.healthcheck?.test.at(-1)).toContain(`http://127.0.0.1:${setting?.fallback}/${path}`);
     },
   );
 

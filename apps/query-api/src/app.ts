@@ -1,18 +1,22 @@
 import type { Clock } from "@timespan/runtime/clock";
 import type { Logger } from "@timespan/runtime/logger";
 import type { Registry } from "@timespan/runtime/metrics";
+import type { VerifyKey } from "@timespan/store/api-keys/key-verifier";
 import type { Database } from "@timespan/store/database";
 import type { RollupUse } from "@timespan/store/query/request-segments";
 import { rollupsAreStored } from "@timespan/store/query/stored-rollups";
-import { FULL_ACCESS } from "@timespan/telemetry/access";
 import { Hono, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import type { ApiEnv } from "./api-env.ts";
+import { allowEverybody, requireKey } from "./authenticate.ts";
 import { type MetricRoute, type MetricSchema, type MetricSettings, metricRoute } from "./metric-request.ts";
 import { URL_CHARACTERS_MAX } from "./parameters.ts";
-import { problemOfError, problemResponse, queryTimeout, unavailable } from "./problem.ts";
-import { createRequestMetrics } from "./request-metrics.ts";
+import { problemOfError, problemResponse } from "./problem.ts";
+import { limitRate } from "./rate-limit.ts";
+import { limitRequests } from "./request-limits.ts";
+import { createRequestMetrics, type RequestMetrics } from "./request-metrics.ts";
+import { requestTelemetry } from "./request-telemetry.ts";
 import { endpointTracesRoute } from "./routes/endpoint-traces.ts";
 import { endpointsRoute } from "./routes/endpoints.ts";
 import { healthRoute } from "./routes/health.ts";
@@ -25,14 +29,11 @@ import { servicesRoute } from "./routes/services.ts";
 import { spansRoute } from "./routes/spans.ts";
 import { traceRoute } from "./routes/trace.ts";
 
-/** Queries that may run or wait for a connection at once; more would only wait longer. */
-export const QUERIES_IN_FLIGHT_MAX = 200;
-/** What a request may take beyond one statement's limit: waiting for a connection, and a second statement. */
-const DEADLINE_MARGIN_MS = 5_000;
-
 export interface AppOptions {
-  /** Opened with the rights of `timespan_reader`. */
+  /** Opened `readOnly`, with the rights of `timespan_reader`. */
   database: Database;
+  /** Absent where everybody may ask. */
+  keys: KeySettings | undefined;
   clock: Clock;
   logger: Logger;
   registry: Registry;
@@ -43,15 +44,23 @@ export interface AppOptions {
   metrics: MetricSettings;
 }
 
+export interface KeySettings {
+  verify: VerifyKey;
+  /** Requests of one key; absent for any number. */
+  requestsPerMinute: number | undefined;
+}
+
 /** The API as a portable fetch handler: `createApp(…).fetch(request)`. */
 export function createApp(options: AppOptions): Hono<ApiEnv> {
   const { database, clock, logger, registry } = options;
-  const metrics = createRequestMetrics(registry, clock);
+  const metrics = createRequestMetrics(registry);
   const app = new Hono<ApiEnv>({ strict: false });
 
-  app.use(metrics.middleware);
+  app.use(requestTelemetry(metrics, logger, clock));
   if (options.corsAllowedOrigins.length > 0) app.use(allowOrigins(options.corsAllowedOrigins));
   app.use(answerHeaders);
+  app.use(limitUrl);
+  for (const middleware of keyMiddlewares(options, metrics)) app.use(middleware);
   app.use(
     methodNotAllowed({
       app,
@@ -61,16 +70,14 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
         }),
     }),
   );
-  app.use(limitUrl);
-  app.use("/query/*", async (c, next) => {
-    c.set("access", FULL_ACCESS);
-    await next();
-  });
   app.use(
     "/query/*",
-    limitQueries(clock, options.queryTimeoutMs + DEADLINE_MARGIN_MS, (reason) =>
-      metrics.turnedAway.inc({ reason }),
-    ),
+    limitRequests({
+      database,
+      clock,
+      statementTimeoutMs: options.queryTimeoutMs,
+      onTurnedAway: (reason) => metrics.turnedAway.inc({ reason }),
+    }),
   );
 
   const metric = <S extends MetricSchema, Q extends object, A extends object>(route: MetricRoute<S, Q, A>) =>
@@ -80,27 +87,21 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   app.get("/health", healthRoute());
   app.get("/ready", readyRoute({ database, logger, ingestLagMaxSeconds: options.ingestLagMaxSeconds }));
   app.get("/metrics", metricsRoute(registry));
-  app.get("/query/traces/:traceId", traceRoute(database));
-  app.get("/query/spans", spansRoute({ database, clock }));
-  app.get("/query/logs", logsRoute({ database, clock }));
-  app.get("/query/services", metric(servicesRoute(database, rollups)));
-  app.get("/query/services/:serviceName/metrics", metric(serviceMetricsRoute(database, rollups)));
-  app.get("/query/services/:serviceName/endpoints", metric(endpointsRoute(database, rollups)));
+  app.get("/query/traces/:traceId", traceRoute());
+  app.get("/query/spans", spansRoute(clock));
+  app.get("/query/logs", logsRoute(clock));
+  app.get("/query/services", metric(servicesRoute(rollups)));
+  app.get("/query/services/:serviceName/metrics", metric(serviceMetricsRoute(rollups)));
+  app.get("/query/services/:serviceName/endpoints", metric(endpointsRoute(rollups)));
   // A proxy may have undone the percent encoding of slashes in the name of an endpoint.
   app.get(
     "/query/services/:serviceName/endpoints/:endpointName{.+}/traces",
-    metric(endpointTracesRoute(database, rollups)),
+    metric(endpointTracesRoute(rollups)),
   );
-  app.get("/query/services/:serviceName/traces", serviceTracesRoute({ database, clock }));
+  app.get("/query/services/:serviceName/traces", serviceTracesRoute(clock));
 
   app.notFound(() => problemResponse("not_found", "There is nothing at this path."));
-  app.onError((err, c) => {
-    const answer = problemOfError(err);
-    const log = { err, method: c.req.method, path: c.req.path, status: answer.status };
-    if (answer.status >= 500 && answer.status !== 503) logger.error(log, "a request failed");
-    else logger.warn(log, "a request could not be answered");
-    return answer;
-  });
+  app.onError(problemOfError);
   return app;
 }
 
@@ -113,11 +114,21 @@ function whereStored(database: Database, rollups: RollupUse): () => Promise<Roll
   };
 }
 
+function keyMiddlewares(
+  { keys, clock }: AppOptions,
+  { refusedKeys, turnedAway }: RequestMetrics,
+): MiddlewareHandler<ApiEnv>[] {
+  if (keys === undefined) return [allowEverybody];
+  const key = requireKey(keys.verify, (reason) => refusedKeys.inc({ reason }));
+  if (keys.requestsPerMinute === undefined) return [key];
+  return [key, limitRate(clock, keys.requestsPerMinute, () => turnedAway.inc({ reason: "rate" }))];
+}
+
 function allowOrigins(origins: readonly string[]): MiddlewareHandler {
   return cors({
     origin: origins.includes("*") ? "*" : [...origins],
     allowMethods: ["GET", "HEAD"],
-    exposeHeaders: ["Retry-After"],
+    exposeHeaders: ["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Trace-Id"],
     maxAge: 600,
   });
 }
@@ -125,7 +136,7 @@ function allowOrigins(origins: readonly string[]): MiddlewareHandler {
 /** Answers change with every batch that is stored, and are JSON whatever a label may contain. */
 const answerHeaders: MiddlewareHandler = async (c, next) => {
   await next();
-  c.res.headers.set("cache-control", "no-store");
+  if (!c.res.headers.has("cache-control")) c.res.headers.set("cache-control", "no-store");
   c.res.headers.set("x-content-type-options", "nosniff");
 };
 
@@ -133,31 +144,3 @@ const limitUrl: MiddlewareHandler = async (c, next) => {
   if (c.req.url.length <= URL_CHARACTERS_MAX) return next();
   return problemResponse("url_too_long", `The URL must have at most ${URL_CHARACTERS_MAX} characters.`);
 };
-
-/** Bounds how many queries are under way and how long a client waits, also for a connection. */
-function limitQueries(
-  clock: Clock,
-  deadlineMs: number,
-  onTurnedAway: (reason: "in_flight" | "deadline") => void,
-): MiddlewareHandler {
-  let inFlight = 0;
-  return async (_, next) => {
-    if (inFlight >= QUERIES_IN_FLIGHT_MAX) {
-      onTurnedAway("in_flight");
-      return unavailable("too_many_requests_in_flight");
-    }
-    inFlight++;
-    const answered = new AbortController();
-    const inTime = await Promise.race([
-      next()
-        .then(() => true)
-        .finally(() => {
-          inFlight--;
-        }),
-      clock.sleep(deadlineMs, answered.signal).then(() => false),
-    ]).finally(() => answered.abort());
-    if (inTime) return;
-    onTurnedAway("deadline");
-    return queryTimeout();
-  };
-}

@@ -1,3 +1,4 @@
+import { AUTH_OFF_WARNING, authSetting, isAuthRequired, isLoopback } from "@timespan/runtime/auth-setting";
 import { flag, list, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
 import { z } from "zod";
 import type { MetricSettings } from "./metric-request.ts";
@@ -11,13 +12,17 @@ function isOrigin(text: string): boolean {
 export const settings = z.object({
   HOST: z.string().default("127.0.0.1").describe("Address to listen on."),
   PORT: port(3001).describe("Port to listen on."),
+  AUTH: authSetting,
+  RATE_LIMIT_PER_MINUTE: wholeNumber(1_200, 0, 1_000_000).describe(
+    "Requests that one API key may make in a minute, in one instance; 0 for any number.",
+  ),
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, "must be a URL such as postgres://user:password@host:5432/database")
     .describe("Where the database is, of a user that may act as timespan_reader."),
   DATABASE_POOL_MAX: wholeNumber(10, 1, 1_000).describe("Most connections to the database at once."),
   QUERY_TIMEOUT_MS: wholeNumber(15_000, 100, 600_000).describe(
-    "Milliseconds that one statement may take before the database cancels it.",
+    "Milliseconds that one statement may take before the database cancels it. Metrics have two thirds of it, a trace one third.",
   ),
   CORS_ALLOWED_ORIGINS: list()
     .refine((origins) => origins.every(isOrigin), "must be origins such as https://apm.example.org, or *")
@@ -45,6 +50,9 @@ export const settings = z.object({
 
 export interface QueryApiConfig {
   http: { hostname: string; port: number };
+  authRequired: boolean;
+  /** Undefined for any number. */
+  requestsPerMinute: number | undefined;
   databaseUrl: string;
   databasePoolMax: number;
   queryTimeoutMs: number;
@@ -58,8 +66,12 @@ export interface QueryApiConfig {
 /** @throws {SettingsError} with every problem */
 export function readConfig(env: Record<string, string | undefined> = process.env): QueryApiConfig {
   const given = readSettings(settings, env);
+  const authRequired = isAuthRequired(given.AUTH, given.HOST);
+  const isOpen = !authRequired && !isLoopback(given.HOST);
   return {
     http: { hostname: given.HOST, port: given.PORT },
+    authRequired,
+    requestsPerMinute: given.RATE_LIMIT_PER_MINUTE === 0 ? undefined : given.RATE_LIMIT_PER_MINUTE,
     databaseUrl: given.DATABASE_URL,
     databasePoolMax: given.DATABASE_POOL_MAX,
     queryTimeoutMs: given.QUERY_TIMEOUT_MS,
@@ -71,6 +83,6 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       rollups: { enabled: given.ROLLUP_ENABLED, thresholdMs: given.ROLLUP_THRESHOLD_MINUTES * 60_000 },
     },
     logLevel: given.LOG_LEVEL,
-    warnings: replacedVariables(env),
+    warnings: [...replacedVariables(env), ...(isOpen ? [AUTH_OFF_WARNING] : [])],
   };
 }

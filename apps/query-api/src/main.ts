@@ -3,8 +3,9 @@ import { Lifecycle } from "@timespan/runtime/lifecycle";
 import { createLogger } from "@timespan/runtime/logger";
 import { createRegistry } from "@timespan/runtime/metrics";
 import { orExit } from "@timespan/runtime/settings";
+import { createKeyVerifier } from "@timespan/store/api-keys/key-verifier";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
-import { createApp } from "./app.ts";
+import { createApp, type KeySettings } from "./app.ts";
 import { readConfig } from "./config.ts";
 import { problemResponse } from "./problem.ts";
 
@@ -12,6 +13,8 @@ import { problemResponse } from "./problem.ts";
 const IDLE_TIMEOUT_SECONDS = 255;
 /** Every route is a GET: a body is nothing we read. */
 const REQUEST_BODY_BYTES_MAX = 1_024;
+const KEY_POOL_MAX = 2;
+const KEY_LOOKUP_TIMEOUT_MS = 2_000;
 
 const config = orExit(readConfig);
 const logger = createLogger("query-api", config.logLevel);
@@ -26,11 +29,14 @@ try {
     applicationName: "timespan-query-api",
     poolMax: config.databasePoolMax,
     statementTimeoutMs: config.queryTimeoutMs,
+    readOnly: true,
   });
   lifecycle.onStop("database", () => closeDatabase(database));
+  const keys = config.authRequired ? openKeys() : undefined;
 
   const app = createApp({
     database,
+    keys,
     clock: systemClock,
     logger,
     registry: createRegistry("query-api"),
@@ -52,7 +58,25 @@ try {
   });
   // Takes no new connection, and resolves once the requests under way are answered.
   lifecycle.onStop("http server", () => server.stop());
-  logger.info({ url: server.url.href }, "query-api started");
+  logger.info({ url: server.url.href, auth: config.authRequired ? "required" : "off" }, "query-api started");
 } catch (err) {
   lifecycle.failWith(err);
+}
+
+/** Keys have connections of their own, so that slow queries never keep anybody waiting to be let in. */
+function openKeys(): KeySettings {
+  const database = openDatabase({
+    url: config.databaseUrl,
+    role: "timespan_reader",
+    applicationName: "timespan-query-api-keys",
+    poolMax: KEY_POOL_MAX,
+    statementTimeoutMs: KEY_LOOKUP_TIMEOUT_MS,
+  });
+  lifecycle.onStop("database of keys", () => closeDatabase(database));
+  return {
+    verify: createKeyVerifier(database, systemClock, (err) =>
+      logger.warn({ err }, "the last use of an API key was not written down"),
+    ),
+    requestsPerMinute: config.requestsPerMinute,
+  };
 }

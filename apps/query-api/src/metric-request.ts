@@ -1,4 +1,5 @@
 import type { Clock } from "@timespan/runtime/clock";
+import type { Database } from "@timespan/store/database";
 import type { RollupUse, Window } from "@timespan/store/query/request-segments";
 import type { Access } from "@timespan/telemetry/access";
 import { ALL_ENVIRONMENTS } from "@timespan/telemetry/api/request-figures";
@@ -39,7 +40,13 @@ export interface MetricRoute<S extends MetricSchema, Question extends object, An
   defaultWindowMs?: number;
   /** What is asked, in plain values: no time depends on now any more. Or what is wrong between parameters. */
   ask(given: { values: z.output<S>; path: Record<string, string>; window: Window }): Asked<Question>;
-  answer(question: Question, access: Access): Promise<Answer>;
+  answer(question: Question, asker: Asker): Promise<Answer>;
+}
+
+/** For whom a question is answered, and by what. */
+export interface Asker {
+  database: Database;
+  access: Access;
 }
 
 export type Asked<Question> = { ok: true; question: Question } | { ok: false; problems: ParameterProblem[] };
@@ -53,7 +60,8 @@ export function metricRoute<S extends MetricSchema, Question extends object, Ans
   return async (c) => {
     const asked = readQuestion(route, settings, c, clock.nowMs());
     if (!asked.ok) return invalidParameters(asked.problems);
-    return c.json(await route.answer(asked.question, c.get("access")));
+    const asker = { database: c.get("database"), access: c.get("access") };
+    return c.json(await route.answer(asked.question, asker));
   };
 }
 

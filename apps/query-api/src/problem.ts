@@ -10,13 +10,20 @@ export interface ParameterProblem {
 /** What a client should wait before it asks again, in seconds, where the fault is passing and ours. */
 const RETRY_AFTER_SECONDS = 5;
 
+/** What is counted and logged where the client did not wait for its answer; nobody gets it. As nginx has it. */
+export const CLIENT_GONE_STATUS = 499;
+
 /** The kinds of problem this API answers with. The identifiers are part of the API: add, never rename. */
 const KINDS = {
   invalid_parameters: { status: 400, title: "Invalid parameters" },
+  unauthenticated: { status: 401, title: "API key needed" },
+  insufficient_scope: { status: 403, title: "Insufficient scope" },
   not_found: { status: 404, title: "Not found" },
   trace_not_found: { status: 404, title: "Trace not found" },
   method_not_allowed: { status: 405, title: "Method not allowed" },
   url_too_long: { status: 414, title: "URL too long" },
+  rate_limited: { status: 429, title: "Too many requests" },
+  client_gone: { status: CLIENT_GONE_STATUS, title: "Client gone" },
   internal_error: { status: 500, title: "Internal error" },
   database_unavailable: { status: 503, title: "Database unavailable" },
   schema_not_current: { status: 503, title: "Database not migrated" },
@@ -69,8 +76,21 @@ export function queryTimeout(): Response {
   );
 }
 
+/** A request that ended before it was answered, and so did its statements. */
+export class RequestEnded extends Error {
+  override name = "RequestEnded";
+  constructor(readonly reason: "client_gone" | "deadline") {
+    super(reason === "deadline" ? "the request took longer than it may" : "the client went away");
+  }
+}
+
 /** The answer to an error that no route expected. */
 export function problemOfError(error: unknown): Response {
+  if (error instanceof RequestEnded) {
+    return error.reason === "deadline"
+      ? queryTimeout()
+      : problemResponse("client_gone", "Nobody reads this.");
+  }
   if (isSchemaMissing(error)) {
     return problemResponse(
       "schema_not_current",

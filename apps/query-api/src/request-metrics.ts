@@ -1,19 +1,18 @@
-import type { Clock } from "@timespan/runtime/clock";
 import { Counter, Histogram, type Registry } from "@timespan/runtime/metrics";
-import type { MiddlewareHandler } from "hono";
-import { routePath } from "hono/route";
 
 /** What this process says about the requests it answered; names after OpenTelemetry's HTTP conventions. */
 export interface RequestMetrics {
-  middleware: MiddlewareHandler;
+  /** @param route its pattern */
+  count(route: string, status: number, durationMs: number): void;
   turnedAway: Counter<"reason">;
+  refusedKeys: Counter<"reason">;
 }
 
-export function createRequestMetrics(registry: Registry, clock: Clock): RequestMetrics {
+export function createRequestMetrics(registry: Registry): RequestMetrics {
   const labelNames = ["http_route", "http_response_status_code"] as const;
   const requests = new Counter({
     name: "http_server_requests_total",
-    help: "Requests answered, by route and status code.",
+    help: "Requests answered, by route and status code; 499 where the client went away first.",
     labelNames,
     registers: [registry],
   });
@@ -30,17 +29,19 @@ export function createRequestMetrics(registry: Registry, clock: Clock): RequestM
     labelNames: ["reason"] as const,
     registers: [registry],
   });
-  const middleware: MiddlewareHandler = async (c, next) => {
-    const startMs = clock.nowMs();
-    await next();
-    const route = routePath(c, -1);
-    const labels = {
-      // The pattern, never the path: ids would make a series each.
-      http_route: route.includes("*") ? "unmatched" : route,
-      http_response_status_code: c.res.status,
-    };
-    requests.inc(labels);
-    duration.observe(labels, (clock.nowMs() - startMs) / 1_000);
+  const refusedKeys = new Counter({
+    name: "query_api_refused_keys_total",
+    help: "Requests refused for their API key, by reason.",
+    labelNames: ["reason"] as const,
+    registers: [registry],
+  });
+  return {
+    turnedAway,
+    refusedKeys,
+    count(route, status, durationMs) {
+      const labels = { http_route: route, http_response_status_code: status };
+      requests.inc(labels);
+      duration.observe(labels, durationMs / 1_000);
+    },
   };
-  return { middleware, turnedAway };
 }

@@ -1,5 +1,5 @@
-import { afterAll, describe, expect, test } from "bun:test";
-import { systemClock } from "@timespan/runtime/clock";
+import { afterAll, describe, expect, spyOn, test } from "bun:test";
+import { createLogger } from "@timespan/runtime/logger";
 import { closeDatabase } from "@timespan/store/database";
 import { problem } from "@timespan/telemetry/api/problem";
 import { readiness } from "@timespan/telemetry/api/readiness";
@@ -91,20 +91,22 @@ describe("an error answer", () => {
   });
 
   test("of a bug is 500, tells nothing of it, and is logged", async () => {
-    const broken = testApp(away, {
-      clock: {
-        ...systemClock,
-        nowMs() {
-          throw new Error("secret: SELECT * FROM timespan.spans at /srv/app.ts");
-        },
+    const logger = createLogger("query-api tests", "silent");
+    const logged = spyOn(logger, "error");
+    const database = new Proxy(away, {
+      apply() {
+        throw new Error("secret: SELECT * FROM timespan.spans at /srv/app.ts");
       },
     });
+    const broken = testApp(database, { logger });
     for (const path of QUERIES) {
       const { status, body } = await get(broken, path);
       expect(status).toBe(500);
       expect(problem.parse(body).detail).toBe("Something went wrong here. It was logged.");
       expect(JSON.stringify(body)).not.toContain("secret");
     }
+    expect(logged).toHaveBeenCalledTimes(QUERIES.length);
+    expect(logged.mock.calls[0]?.[0]).toMatchObject({ err: expect.any(Error), status: 500 });
   });
 
   test("is never cached, and never taken for something else than JSON", async () => {
@@ -299,5 +301,42 @@ describe("CORS", () => {
     const open = testApp(away, { corsAllowedOrigins: ["*"] });
     const { headers } = await get(open, "/health", { headers: { origin } });
     expect(headers.get("access-control-allow-origin")).toBe("*");
+  });
+});
+
+describe("the trace of a request", () => {
+  const TRACEPARENT = `00-${TRACE}-b7ad6b7169203331-01`;
+  const PATHS = ["/health", "/ready", "/metrics", "/nowhere", "/query/spans", "/query/spans?size=0"];
+
+  test.each(PATHS)("%s answers with it, the caller's where it sent one", async (path) => {
+    const { headers } = await get(app, path, { headers: { traceparent: TRACEPARENT } });
+    expect(headers.get("x-trace-id")).toBe(TRACE);
+    const own = (await get(app, path)).headers.get("x-trace-id");
+    expect(own).toMatch(/^[\da-f]{32}$/);
+    expect((await get(app, path)).headers.get("x-trace-id")).not.toBe(own);
+    const broken = await get(app, path, { headers: { traceparent: "00-x-y-z" } });
+    expect(broken.headers.get("x-trace-id")).toMatch(/^[\da-f]{32}$/);
+  });
+
+  test("is in the one line that is logged of each request, at a level that fits what it cost", async () => {
+    const logger = createLogger("query-api tests", "silent");
+    const lines: [level: string, line: unknown][] = [];
+    for (const level of ["debug", "info", "warn", "error"] as const) {
+      spyOn(logger, level).mockImplementation((line: unknown) => {
+        lines.push([level, line]);
+      });
+    }
+    const logging = testApp(away, { logger });
+    for (const path of ["/health", "/query/spans?size=0", "/query/logs", `/query/traces/${TRACE}`]) {
+      await get(logging, path, { headers: { traceparent: TRACEPARENT } });
+    }
+    const common = { trace_id: TRACE, parent_span_id: "b7ad6b7169203331", duration_ms: expect.any(Number) };
+    const away503 = { ...common, status: 503, err: expect.anything() };
+    expect(lines).toMatchObject([
+      ["debug", { ...common, route: "/health", status: 200, method: "GET" }],
+      ["debug", { ...common, route: "/query/spans", status: 400 }],
+      ["warn", { ...away503, route: "/query/logs" }],
+      ["warn", { ...away503, route: "/query/traces/:traceId", path: `/query/traces/${TRACE}` }],
+    ]);
   });
 });

@@ -7,6 +7,8 @@ describe("the configuration", () => {
   test("needs only DATABASE_URL", () => {
     expect(readConfig({ DATABASE_URL })).toEqual({
       http: { hostname: "127.0.0.1", port: 3001 },
+      authRequired: false,
+      requestsPerMinute: 1_200,
       databaseUrl: DATABASE_URL,
       databasePoolMax: 10,
       queryTimeoutMs: 15_000,
@@ -51,6 +53,18 @@ describe("the configuration", () => {
     ]) {
       expect(read).toThrow(name);
     }
+  });
+
+  test("asks for keys wherever others can connect, unless told otherwise, and warns where it does not", () => {
+    const read = (env: Record<string, string>) => {
+      const { authRequired, warnings } = readConfig({ DATABASE_URL, ...env });
+      return { authRequired, warned: warnings.length > 0 };
+    };
+    expect(read({ HOST: "0.0.0.0" })).toEqual({ authRequired: true, warned: false });
+    expect(read({ HOST: "0.0.0.0", AUTH: "off" })).toEqual({ authRequired: false, warned: true });
+    expect(read({ HOST: "localhost" })).toEqual({ authRequired: false, warned: false });
+    expect(read({ AUTH: "required" })).toEqual({ authRequired: true, warned: false });
+    expect(() => read({ AUTH: "no" })).toThrow("AUTH");
   });
 
   test("warns of variables of the old backend", () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createApiKey } from "@timespan/store/api-keys/create-api-key";
 import { closeDatabase, type Database } from "@timespan/store/database";
 import { spanEvent } from "@timespan/testing/events";
 import { eventually, type RunningApp, runApp } from "@timespan/testing/run-app";
@@ -35,8 +36,43 @@ for (const { engine, present } of testEngines()) {
       const roles = await superuser`
         SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'timespan-query-api'`;
       expect(roles).toHaveLength(1);
-      const written = await api.reader`DELETE FROM timespan.spans`.catch((error: Error) => error.message);
-      expect(written).toContain("permission denied");
+      const written = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
+      expect(await written(api.reader`DELETE FROM timespan.spans`)).toContain("read-only transaction");
+      expect(
+        await written(api.reader.begin("read write", (sql) => sql`DELETE FROM timespan.spans`)),
+      ).toContain("permission denied");
+    });
+
+    test("asks for a key where others can connect, and notes when it was used", async () => {
+      const created = await createApiKey(superuser, {
+        name: "of a test",
+        scopes: ["read"],
+        access: { environments: null, services: null },
+        expiresAt: null,
+      });
+      const open = await runApp(
+        "query-api",
+        "PORT",
+        { DATABASE_URL: api.url, HOST: "0.0.0.0" },
+        { awaitReady: false },
+      );
+      try {
+        await eventually(
+          async () => (await fetch(`${open.url}/health`).catch(() => undefined))?.status === 200,
+          { what: "the query-api to live" },
+        );
+        expect((await fetch(`${open.url}/ready`)).status).toBe(401);
+        const headers = { authorization: `Bearer ${created?.key}` };
+        expect((await fetch(`${open.url}/query/spans`, { headers })).status).toBe(200);
+        await eventually(
+          async () =>
+            (await superuser`SELECT FROM timespan.api_keys WHERE last_used_at IS NOT NULL`).length === 1,
+          { what: "the use to be written down" },
+        );
+        expect(open.output()).not.toContain(created?.key);
+      } finally {
+        await open.stop();
+      }
     });
 
     test("comes back by itself after its connections were cut", async () => {

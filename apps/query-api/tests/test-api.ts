@@ -16,6 +16,7 @@ export type TestApp = ReturnType<typeof createApp>;
 export function testApp(database: Database, overrides: Partial<AppOptions> = {}): TestApp {
   return createApp({
     database,
+    keys: undefined,
     clock: systemClock,
     logger: createLogger("query-api tests", "silent"),
     registry: createRegistry("query-api"),
@@ -38,6 +39,7 @@ export function openReader(url: string, statementTimeoutMs = 15_000): Database {
     applicationName: "query-api tests",
     poolMax: 3,
     statementTimeoutMs,
+    readOnly: true,
   });
 }
 

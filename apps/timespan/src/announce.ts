@@ -13,6 +13,7 @@ export function addressLines(config: Config, stack: RunningStack): string[] {
     "Timespan is up.",
     `  Query API    ${stack.queryApiUrl}`,
     `  Live errors  ${stack.errorStreamUrl}`,
+    ...(config.authRequired ? ["  API key      needed: bun run keys create --name <who uses it>"] : []),
     `  Database     postgres://${database.username}@${database.host}${database.pathname}`,
     `  Kafka        ${stack.kafkaBrokers.join(",")}`,
     `  Logs         ${shorten(join(config.home, "logs"))}`,

@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { type KafkaConnection, kafkaConnection, kafkaSettings } from "@timespan/broker/kafka-settings";
 import { topicSettings } from "@timespan/broker/topics";
+import { authSetting, isAuthRequired } from "@timespan/runtime/auth-setting";
 import { type Environment, port, readSettings } from "@timespan/runtime/settings";
 import { z } from "zod";
 
@@ -39,6 +40,7 @@ export const settings = z.object({
   ERROR_STREAM_WS_PATH: z.string().default("/ws/error-logs").describe("Its path for WebSocket clients."),
   STREAM_PROCESSOR_PORT: port(3002).describe("Of the stream processor's health, readiness and metrics."),
   HOST: z.string().default("127.0.0.1").describe("Interface on which the apps listen."),
+  AUTH: authSetting,
   TIMESPAN_PG_BIN: z
     .string()
     .optional()
@@ -60,6 +62,7 @@ export interface Config {
   ports: { postgres: number; kafka: number; redis: number };
   /** Where each app listens. */
   host: string;
+  authRequired: boolean;
   appPorts: { queryApi: number; errorStream: number; streamProcessor: number };
   errorStreamPath: string;
   pgBin: string | undefined;
@@ -93,6 +96,7 @@ export function readConfig(environment: Environment = process.env): Config {
       redis: given.REDIS_PORT,
     },
     host: given.HOST,
+    authRequired: isAuthRequired(given.AUTH, given.HOST),
     appPorts: {
       queryApi: given.PORT,
       errorStream: given.ERROR_STREAM_PORT,

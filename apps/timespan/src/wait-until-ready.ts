@@ -12,7 +12,7 @@ const TAIL_LINES = 15;
 
 export interface Awaited {
   name: string;
-  /** Answers 200 when ready, 503 otherwise. */
+  /** Answers 200 when ready, 503 otherwise; 401 where it asks for a key. */
   readyUrl: string;
   logFile: string;
   exitCount(): number;
@@ -56,6 +56,8 @@ async function askReady(url: string): Promise<string> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
     const body = await response.text();
+    // Who asks for a key answers; and only one that has the key may know more.
+    if (response.status === 401) return "ready";
     return response.ok ? "ready" : `its last answer: ${response.status} ${body.trim().slice(0, 300)}`;
   } catch (error) {
     return `no answer: ${error instanceof Error ? error.message : String(error)}`;

@@ -17,6 +17,11 @@ test("addresses are shown without the password", () => {
   expect(lines).not.toContain("secret");
 });
 
+test("where others can connect, how to make a key is shown too", () => {
+  expect(addressLines(readConfig({}), stack).join("\n")).not.toContain("API key");
+  expect(addressLines(readConfig({ HOST: "0.0.0.0" }), stack).join("\n")).toContain("keys create");
+});
+
 test("without psql and npx the commands need Bun alone, and a path with blanks is one word", () => {
   const lines = commandLines(readConfig({ PATH: "/nowhere", TIMESPAN_HOME: "/my home" }), stack);
   expect(lines.filter((line) => line.startsWith("    "))).toEqual([

@@ -46,7 +46,7 @@ for (const { engine, present } of testEngines()) {
         (err: unknown) => err,
       );
 
-    test("answers as any other while nobody aborts, fragments and parameters included", async () => {
+    test("answers like every other while nobody aborts, fragments and parameters included", async () => {
       const sql = cancellable(reader, new AbortController().signal);
       const condition = sql`n > ${1} AND n = ANY (${[1, 2, 3]}::integer[])`;
       const rows = await sql`SELECT n FROM generate_series(1, 5) AS n WHERE ${condition}`;
@@ -117,6 +117,16 @@ for (const { engine, present } of testEngines()) {
       pipe.up?.destroy();
       expect(await statement).toBe("gone");
       await closeDatabase(far, 0);
+    });
+
+    test("a transaction works like every other", async () => {
+      const rows = await reader.begin(async (sql) => {
+        const [first] = await sql`SELECT ${1}::integer AS n`;
+        const [second, third] = await Promise.all([sql`SELECT ${2}::integer AS n`, sql`SELECT 3 AS n`]);
+        return [first?.n, second[0]?.n, third[0]?.n];
+      });
+      expect(rows).toEqual([1, 2, 3]);
+      expect(await outcome(reader`SELECT 1`)).toBe("done");
     });
 
     test("nothing can be written, whatever the role may do", async () => {

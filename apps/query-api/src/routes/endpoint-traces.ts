@@ -1,4 +1,3 @@
-import type { Database } from "@timespan/store/database";
 import {
   type EndpointTracesQuestion,
   listEndpointTraces,
@@ -31,7 +30,6 @@ export const endpointTracesParameters = z.object({
 
 /** `GET /query/services/:serviceName/endpoints/:endpointName/traces`: requests of an endpoint that are worth a look. */
 export const endpointTracesRoute = (
-  database: Database,
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof endpointTracesParameters, EndpointTracesQuestion, EndpointTraceList> => ({
   name: "endpoint-traces",
@@ -53,5 +51,6 @@ export const endpointTracesRoute = (
       limit: values.limit,
     },
   }),
-  answer: async (question, access) => listEndpointTraces(database, access, await rollups(), question),
+  answer: async (question, { database, access }) =>
+    listEndpointTraces(database, access, await rollups(), question),
 });

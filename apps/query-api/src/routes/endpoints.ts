@@ -1,4 +1,3 @@
-import type { Database } from "@timespan/store/database";
 import { type EndpointQuestion, listEndpoints } from "@timespan/store/endpoints/list-endpoints";
 import type { RollupUse } from "@timespan/store/query/request-segments";
 import type { EndpointList } from "@timespan/telemetry/api/endpoint-list";
@@ -31,7 +30,6 @@ export const endpointListParameters = z.object({
 
 /** `GET /query/services/:serviceName/endpoints`: its endpoints of the last hour, or of the window asked for, ranked. */
 export const endpointsRoute = (
-  database: Database,
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof endpointListParameters, EndpointQuestion, EndpointList> => ({
   name: "endpoints",
@@ -49,7 +47,7 @@ export const endpointsRoute = (
       limit: values.limit,
     },
   }),
-  async answer(question, access) {
+  async answer(question, { database, access }) {
     const { window, serviceName } = question;
     const { source, completeThroughUs, ranked } = await listEndpoints(
       database,

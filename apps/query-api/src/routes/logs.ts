@@ -1,5 +1,4 @@
 import type { Clock } from "@timespan/runtime/clock";
-import type { Database } from "@timespan/store/database";
 import { listLogRecords } from "@timespan/store/log-records/list-log-records";
 import type { LogList } from "@timespan/telemetry/api/list-answer";
 import { LOG_SORTS } from "@timespan/telemetry/api/log-item";
@@ -41,13 +40,13 @@ const definition: ListDefinition<typeof logParameters> = {
 
 /** `GET /query/logs`: logs of the last 15 minutes, or the window asked for, newest first unless asked otherwise. */
 export const logsRoute =
-  ({ database, clock }: { database: Database; clock: Clock }): Handler<ApiEnv> =>
+  (clock: Clock): Handler<ApiEnv> =>
   async (c) => {
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs());
     if (!read.ok) return invalidParameters(read.problems);
     const { parameters, labels, range, page } = read.request;
     const found = await listLogRecords(
-      database,
+      c.get("database"),
       c.get("access"),
       {
         range,
@@ -63,6 +62,7 @@ export const logsRoute =
       parameters.sort,
       page,
     );
+    c.get("facts").rows = found.items.length;
     const answer: LogList = listAnswer(read.request, found);
     return c.json(answer);
   };

@@ -1,4 +1,3 @@
-import type { Database } from "@timespan/store/database";
 import type { RollupUse, Window } from "@timespan/store/query/request-segments";
 import {
   intervalsOf,
@@ -60,7 +59,6 @@ function parseInterval(text: string): number | undefined {
 
 /** `GET /query/services/:serviceName/metrics`: series of a service's requests, one a metric. */
 export const serviceMetricsRoute = (
-  database: Database,
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof serviceMetricsParameters, MetricsQuestion, MetricSeriesList> => ({
   name: "service-metrics",
@@ -84,7 +82,7 @@ export const serviceMetricsRoute = (
       },
     };
   },
-  async answer(question, access) {
+  async answer(question, { database, access }) {
     const metrics = await readServiceMetrics(database, access, await rollups(), question);
     if (metrics === undefined) return [];
     const { environment } = windowAnswer(question.window, question.environment);

@@ -1,5 +1,4 @@
 import type { Clock } from "@timespan/runtime/clock";
-import type { Database } from "@timespan/store/database";
 import { listRootSpans } from "@timespan/store/traces/list-root-spans";
 import type { RootSpanList } from "@timespan/telemetry/api/list-answer";
 import { word } from "@timespan/telemetry/api/parameter-schemas";
@@ -37,7 +36,7 @@ const definition: ListDefinition<typeof serviceTracesParameters> = {
 
 /** `GET /query/services/:serviceName/traces`: traces that began at a service, newest first unless asked otherwise. */
 export const serviceTracesRoute =
-  ({ database, clock }: { database: Database; clock: Clock }): Handler<ApiEnv> =>
+  (clock: Clock): Handler<ApiEnv> =>
   async (c) => {
     const { path, problems } = readPath(c, ["serviceName"]);
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs(), path);
@@ -46,7 +45,7 @@ export const serviceTracesRoute =
     }
     const { parameters, labels, range, page } = read.request;
     const found = await listRootSpans(
-      database,
+      c.get("database"),
       c.get("access"),
       {
         range,

@@ -1,4 +1,3 @@
-import type { Database } from "@timespan/store/database";
 import type { RollupUse } from "@timespan/store/query/request-segments";
 import { listServices, type ServiceQuestion } from "@timespan/store/services/list-services";
 import { REQUEST_SORTS } from "@timespan/telemetry/api/request-figures";
@@ -28,7 +27,6 @@ export const serviceListParameters = z.object({
 
 /** `GET /query/services`: the services of a window with the figures of their requests. */
 export const servicesRoute = (
-  database: Database,
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof serviceListParameters, ServiceQuestion, ServiceList> => ({
   name: "services",
@@ -44,7 +42,7 @@ export const servicesRoute = (
       limit: values.limit,
     },
   }),
-  async answer(question, access) {
+  async answer(question, { database, access }) {
     const { window } = question;
     const { source, completeThroughUs, ranked } = await listServices(
       database,

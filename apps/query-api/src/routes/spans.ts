@@ -1,5 +1,4 @@
 import type { Clock } from "@timespan/runtime/clock";
-import type { Database } from "@timespan/store/database";
 import { listSpans } from "@timespan/store/spans/list-spans";
 import type { SpanList } from "@timespan/telemetry/api/list-answer";
 import { spanId, traceId, word } from "@timespan/telemetry/api/parameter-schemas";
@@ -42,13 +41,13 @@ const definition: ListDefinition<typeof spanParameters> = {
 
 /** `GET /query/spans`: spans by any of their fields, newest first unless asked otherwise. */
 export const spansRoute =
-  ({ database, clock }: { database: Database; clock: Clock }): Handler<ApiEnv> =>
+  (clock: Clock): Handler<ApiEnv> =>
   async (c) => {
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs());
     if (!read.ok) return invalidParameters(read.problems);
     const { parameters, labels, range, page } = read.request;
     const found = await listSpans(
-      database,
+      c.get("database"),
       c.get("access"),
       {
         range,
@@ -65,6 +64,7 @@ export const spansRoute =
       parameters.sort,
       page,
     );
+    c.get("facts").rows = found.items.length;
     const answer: SpanList = listAnswer(read.request, found);
     return c.json(answer);
   };

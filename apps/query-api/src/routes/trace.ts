@@ -1,4 +1,3 @@
-import type { Database } from "@timespan/store/database";
 import { findTrace } from "@timespan/store/traces/find-trace";
 import { traceId } from "@timespan/telemetry/api/parameter-schemas";
 import { environmentName } from "@timespan/telemetry/environment-name";
@@ -14,22 +13,20 @@ export const traceParameters = z.object({
 });
 
 /** `GET /query/traces/:traceId`: a trace with its spans and logs. */
-export const traceRoute =
-  (database: Database): Handler<ApiEnv> =>
-  async (c) => {
-    const id = traceId.safeParse(c.req.param("traceId"));
-    const { values, problems } = readParameters(new URL(c.req.url).searchParams, traceParameters, {
-      labels: false,
-    });
-    if (!id.success) {
-      problems.unshift({ name: "traceId", reason: id.error.issues[0]?.message ?? "is not valid" });
-    }
-    if (problems.length > 0 || !id.success) return invalidParameters(problems);
-    const trace = await findTrace(database, c.get("access"), id.data, {
-      serviceName: values.service,
-      environment: values.environment,
-    });
-    return trace === undefined
-      ? problemResponse("trace_not_found", `Nothing of trace ${id.data} is stored that you may see.`)
-      : c.json(trace);
-  };
+export const traceRoute = (): Handler<ApiEnv> => async (c) => {
+  const id = traceId.safeParse(c.req.param("traceId"));
+  const { values, problems } = readParameters(new URL(c.req.url).searchParams, traceParameters, {
+    labels: false,
+  });
+  if (!id.success) {
+    problems.unshift({ name: "traceId", reason: id.error.issues[0]?.message ?? "is not valid" });
+  }
+  if (problems.length > 0 || !id.success) return invalidParameters(problems);
+  const trace = await findTrace(c.get("database"), c.get("access"), id.data, {
+    serviceName: values.service,
+    environment: values.environment,
+  });
+  return trace === undefined
+    ? problemResponse("trace_not_found", `Nothing of trace ${id.data} is stored that you may see.`)
+    : c.json(trace);
+};
