@@ -26,7 +26,7 @@ export async function loadCanonical(database: Database, load: Load): Promise<voi
   const rows = load.spans + load.logs;
   const spans = canonicalSpans({ seed: SEED, startMs: load.fromMs, spansPerSecond: load.spans / seconds });
   const logs = canonicalLogs({ seed: SEED, startMs: load.fromMs, logsPerSecond: load.logs / seconds });
-  const topic = "bench";
+  const topic = `bench-${load.fromMs}`;
   const { sourceId } = await openPartition(database, topic, 0, { low: 0, high: rows });
   let stored = 0;
   const spanShare = load.spans / rows;

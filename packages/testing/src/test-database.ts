@@ -25,8 +25,8 @@ export async function createTestDatabase(engine: TestEngine): Promise<TestDataba
 }
 
 /** A pool with all rights, to look at what the product stored. */
-export function openAsSuperuser(url: string): Database {
-  return openDatabase({ url, applicationName: "timespan tests", poolMax: 3, statementTimeoutMs: 30_000 });
+export function openAsSuperuser(url: string, statementTimeoutMs = 30_000): Database {
+  return openDatabase({ url, applicationName: "timespan tests", poolMax: 3, statementTimeoutMs });
 }
 
 async function runOn(server: string, statement: string): Promise<void> {
