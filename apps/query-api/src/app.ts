@@ -11,23 +11,28 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import type { ApiEnv } from "./api-env.ts";
 import { allowEverybody, requireKey } from "./authenticate.ts";
 import { type MetricRoute, type MetricSchema, type MetricSettings, metricRoute } from "./metric-request.ts";
+import { openApiDocument } from "./openapi.ts";
+import { OPERATIONS } from "./operations.ts";
 import { URL_CHARACTERS_MAX } from "./parameters.ts";
 import { problemOfError, problemResponse } from "./problem.ts";
 import { limitRate } from "./rate-limit.ts";
 import { limitRequests } from "./request-limits.ts";
 import { createRequestMetrics, type RequestMetrics } from "./request-metrics.ts";
 import { requestTelemetry } from "./request-telemetry.ts";
-import { endpointTracesRoute } from "./routes/endpoint-traces.ts";
-import { endpointsRoute } from "./routes/endpoints.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { apiDocsFileRoute, apiDocsRoute } from "./routes/api-docs.ts";
+import { endpointTracesOperation, endpointTracesRoute } from "./routes/endpoint-traces.ts";
+import { endpointsOperation, endpointsRoute } from "./routes/endpoints.ts";
 import { healthRoute } from "./routes/health.ts";
-import { logsRoute } from "./routes/logs.ts";
+import { logsOperation, logsRoute } from "./routes/logs.ts";
 import { metricsRoute } from "./routes/metrics.ts";
+import { openApiRoute } from "./routes/openapi.ts";
 import { readyRoute } from "./routes/ready.ts";
-import { serviceMetricsRoute } from "./routes/service-metrics.ts";
-import { serviceTracesRoute } from "./routes/service-traces.ts";
-import { servicesRoute } from "./routes/services.ts";
-import { spansRoute } from "./routes/spans.ts";
-import { traceRoute } from "./routes/trace.ts";
+import { serviceMetricsOperation, serviceMetricsRoute } from "./routes/service-metrics.ts";
+import { serviceTracesOperation, serviceTracesRoute } from "./routes/service-traces.ts";
+import { servicesOperation, servicesRoute } from "./routes/services.ts";
+import { spansOperation, spansRoute } from "./routes/spans.ts";
+import { traceOperation, traceRoute } from "./routes/trace.ts";
 
 export interface AppOptions {
   /** Opened `readOnly`, with the rights of `timespan_reader`. */
@@ -87,18 +92,19 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   app.get("/health", healthRoute());
   app.get("/ready", readyRoute({ database, logger, ingestLagMaxSeconds: options.ingestLagMaxSeconds }));
   app.get("/metrics", metricsRoute(registry));
-  app.get("/query/traces/:traceId", traceRoute());
-  app.get("/query/spans", spansRoute(clock));
-  app.get("/query/logs", logsRoute(clock));
-  app.get("/query/services", metric(servicesRoute(rollups)));
-  app.get("/query/services/:serviceName/metrics", metric(serviceMetricsRoute(rollups)));
-  app.get("/query/services/:serviceName/endpoints", metric(endpointsRoute(rollups)));
+  app.get(traceOperation.path, traceRoute());
+  app.get(spansOperation.path, spansRoute(clock));
+  app.get(logsOperation.path, logsRoute(clock));
+  app.get(servicesOperation.path, metric(servicesRoute(rollups)));
+  app.get(serviceMetricsOperation.path, metric(serviceMetricsRoute(rollups)));
+  app.get(endpointsOperation.path, metric(endpointsRoute(rollups)));
   // A proxy may have undone the percent encoding of slashes in the name of an endpoint.
-  app.get(
-    "/query/services/:serviceName/endpoints/:endpointName{.+}/traces",
-    metric(endpointTracesRoute(rollups)),
-  );
-  app.get("/query/services/:serviceName/traces", serviceTracesRoute(clock));
+  app.get(endpointTracesOperation.path, metric(endpointTracesRoute(rollups)));
+  app.get(serviceTracesOperation.path, serviceTracesRoute(clock));
+
+  app.get("/openapi.json", openApiRoute(openApiDocument(OPERATIONS, packageJson.version)));
+  app.get("/api-docs", apiDocsRoute());
+  app.get("/api-docs/:file", apiDocsFileRoute());
 
   app.notFound(() => problemResponse("not_found", "There is nothing at this path."));
   app.onError(problemOfError);

@@ -9,20 +9,17 @@ import {
 } from "@timespan/telemetry/cursor";
 import { resolveTimeRange, type TimeRange } from "@timespan/telemetry/time-range";
 import type { z } from "zod";
-import { readParameters, text, wholeNumber } from "./parameters.ts";
+import { readParameters, text, time, wholeNumber, withDefault } from "./parameters.ts";
 import type { ParameterProblem } from "./problem.ts";
 
 const ITEMS_DEFAULT = 50;
 
 /** The parameters that every list takes; `sort` and the filters are the list's own. */
 export const listParameters = (sizeMax: number) => ({
-  from: text().optional().describe("Start of the window, included."),
-  to: text().optional().describe("End of the window, not included."),
+  from: time("Start of the window, included."),
+  to: time("End of the window, not included."),
   page: wholeNumber(1, COUNTED_ITEMS_MAX).optional().describe("Number of the page, from 1."),
-  size: wholeNumber(1, sizeMax)
-    .optional()
-    .transform((size) => size ?? ITEMS_DEFAULT)
-    .describe("Most items of a page."),
+  size: withDefault(wholeNumber(1, sizeMax), ITEMS_DEFAULT).describe("Most items of a page."),
   cursor: text(CURSOR_CHARACTERS_MAX).optional().describe("next_cursor of the page before."),
 });
 

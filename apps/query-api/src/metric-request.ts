@@ -3,13 +3,13 @@ import type { Database } from "@timespan/store/database";
 import type { RollupUse, Window } from "@timespan/store/query/request-segments";
 import type { Access } from "@timespan/telemetry/access";
 import { ALL_ENVIRONMENTS } from "@timespan/telemetry/api/request-figures";
-import { environmentName } from "@timespan/telemetry/environment-name";
 import { resolveTimeRange } from "@timespan/telemetry/time-range";
 import { formatTimestamp, type TimeUs } from "@timespan/telemetry/timestamp";
 import type { Context, Handler } from "hono";
 import type { z } from "zod";
 import type { ApiEnv } from "./api-env.ts";
-import { readParameters, text } from "./parameters.ts";
+import type { Operation } from "./operation.ts";
+import { environment, readParameters, text, time } from "./parameters.ts";
 import { invalidParameters, type ParameterProblem } from "./problem.ts";
 
 export interface MetricSettings {
@@ -22,9 +22,9 @@ export interface MetricSettings {
 
 /** The parameters that every route of metrics takes. */
 export const metricParameters = {
-  from: text().optional().describe("Start of the window, included."),
-  to: text().optional().describe("End of the window, not included."),
-  environment: text().transform(environmentName).optional().describe("prod, dev and stage are spelled out."),
+  from: time("Start of the window, included."),
+  to: time("End of the window, not included."),
+  environment: environment(),
 };
 
 export type MetricSchema = z.ZodObject<typeof metricParameters>;
@@ -33,9 +33,7 @@ export type MetricSchema = z.ZodObject<typeof metricParameters>;
 export interface MetricRoute<S extends MetricSchema, Question extends object, Answer extends object> {
   /** Distinguishes its questions from those of other routes. */
   name: string;
-  schema: S;
-  /** Names of the parameters in its path. */
-  path: readonly string[];
+  operation: Operation<S>;
   /** In place of the settings' own. */
   defaultWindowMs?: number;
   /** What is asked, in plain values: no time depends on now any more. Or what is wrong between parameters. */
@@ -71,8 +69,8 @@ function readQuestion<S extends MetricSchema, Question extends object, Answer ex
   c: Context<ApiEnv>,
   nowMs: number,
 ): Asked<Question> {
-  const { path, problems: pathProblems } = readPath(c, route.path);
-  const { values, problems } = readParameters(new URL(c.req.url).searchParams, route.schema, {
+  const { path, problems: pathProblems } = readPath(c, route.operation);
+  const { values, problems } = readParameters(new URL(c.req.url).searchParams, route.operation.parameters, {
     labels: false,
   });
   problems.unshift(...pathProblems);
@@ -90,11 +88,11 @@ function readQuestion<S extends MetricSchema, Question extends object, Answer ex
 /** The parameters in the path, without their percent encoding. */
 export function readPath(
   c: Context,
-  names: readonly string[],
+  { pathParameters = {} }: Operation,
 ): { path: Record<string, string>; problems: ParameterProblem[] } {
   const path: Record<string, string> = {};
   const problems: ParameterProblem[] = [];
-  for (const name of names) {
+  for (const name of Object.keys(pathParameters)) {
     const value = text().safeParse(c.req.param(name));
     if (value.success) path[name] = value.data;
     else problems.push({ name, reason: value.error.issues[0]?.message ?? "is not valid" });

@@ -1,4 +1,5 @@
 import type { LabelFilter } from "@timespan/store/query/page";
+import { environmentName } from "@timespan/telemetry/environment-name";
 import { NAME_CHARACTERS_MAX } from "@timespan/telemetry/wire/event-fields";
 import { z } from "zod";
 import type { ParameterProblem } from "./problem.ts";
@@ -21,19 +22,43 @@ export const text = (charactersMax = NAME_CHARACTERS_MAX) =>
 
 /** A whole number within `min..max`. */
 export const wholeNumber = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d{1,15}$/, "must be a whole number")
-    .transform(Number)
-    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+  number(/^\d{1,15}$/, "must be a whole number", min, max).meta({
+    type: "integer",
+    minimum: min,
+    maximum: max,
+  });
 
 /** A number with up to twelve decimals within `min..max`, without exponent. */
 export const decimal = (min: number, max: number) =>
+  number(/^\d{1,12}(\.\d{1,12})?$/, "must be a number such as 250 or 0.5", min, max).meta({
+    type: "number",
+    minimum: min,
+    maximum: max,
+  });
+
+const number = (form: RegExp, message: string, min: number, max: number) =>
   z
     .string()
-    .regex(/^\d{1,12}(\.\d{1,12})?$/, "must be a number such as 250 or 0.5")
+    .refine((value) => form.test(value), message)
     .transform(Number)
     .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+
+/** Where it is not given, `fallback`, as the document says too. */
+export const withDefault = <S extends z.ZodType, D extends z.output<S>>(schema: S, fallback: D) =>
+  schema
+    .optional()
+    .transform((value): z.output<S> => value ?? fallback)
+    .meta({ default: fallback });
+
+/** An end of a window; `resolveTimeRange` reads it. */
+export const time = (meaning: string) =>
+  text()
+    .optional()
+    .describe(`${meaning} ISO 8601 with an offset, epoch milliseconds, or relative such as now-15m.`)
+    .meta({ examples: ["now-15m", "2026-11-21T15:00:00Z", "1795273200000"] });
+
+export const environment = () =>
+  text().transform(environmentName).optional().describe("prod, dev and stage are spelled out.");
 
 /** One of `values`, exactly. */
 export const oneOf = <const V extends readonly string[]>(values: V) =>

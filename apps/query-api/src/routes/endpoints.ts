@@ -1,10 +1,11 @@
 import { type EndpointQuestion, listEndpoints } from "@timespan/store/endpoints/list-endpoints";
 import type { RollupUse } from "@timespan/store/query/request-segments";
-import type { EndpointList } from "@timespan/telemetry/api/endpoint-list";
+import { type EndpointList, endpointList } from "@timespan/telemetry/api/endpoint-list";
 import { REQUEST_SORTS } from "@timespan/telemetry/api/request-figures";
 import { z } from "zod";
 import { completeThrough, type MetricRoute, metricParameters, windowAnswer } from "../metric-request.ts";
-import { oneOf, text, wholeNumber } from "../parameters.ts";
+import type { Operation } from "../operation.ts";
+import { oneOf, text, wholeNumber, withDefault } from "../parameters.ts";
 import { figuresAnswer } from "../request-figures.ts";
 
 const ENDPOINTS_DEFAULT = 10;
@@ -22,19 +23,27 @@ export const endpointListParameters = z.object({
     .describe(
       "Largest first; all that match are sorted, before the limit. request_count where nothing is said.",
     ),
-  limit: wholeNumber(1, ENDPOINTS_MAX)
-    .optional()
-    .transform((limit) => limit ?? ENDPOINTS_DEFAULT)
-    .describe("Most endpoints of the answer."),
+  limit: withDefault(wholeNumber(1, ENDPOINTS_MAX), ENDPOINTS_DEFAULT).describe(
+    "Most endpoints of the answer.",
+  ),
 });
+
+export const endpointsOperation: Operation<typeof endpointListParameters> = {
+  path: "/query/services/:serviceName/endpoints",
+  summary: "Endpoints of a service with the figures of their requests, ranked.",
+  pathParameters: {
+    serviceName: "Name of the service.",
+  },
+  parameters: endpointListParameters,
+  answer: endpointList,
+};
 
 /** `GET /query/services/:serviceName/endpoints`: its endpoints of the last hour, or of the window asked for, ranked. */
 export const endpointsRoute = (
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof endpointListParameters, EndpointQuestion, EndpointList> => ({
   name: "endpoints",
-  schema: endpointListParameters,
-  path: ["serviceName"],
+  operation: endpointsOperation,
   defaultWindowMs: ENDPOINTS_WINDOW_MS,
   ask: ({ values, path, window }) => ({
     ok: true,

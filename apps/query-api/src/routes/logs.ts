@@ -1,15 +1,15 @@
 import type { Clock } from "@timespan/runtime/clock";
 import { listLogRecords } from "@timespan/store/log-records/list-log-records";
-import type { LogList } from "@timespan/telemetry/api/list-answer";
+import { type LogList, logList } from "@timespan/telemetry/api/list-answer";
 import { LOG_SORTS } from "@timespan/telemetry/api/log-item";
 import { spanId, traceId, word } from "@timespan/telemetry/api/parameter-schemas";
-import { environmentName } from "@timespan/telemetry/environment-name";
 import { LOG_LEVELS } from "@timespan/telemetry/severity";
 import type { Handler } from "hono";
 import { z } from "zod";
 import type { ApiEnv } from "../api-env.ts";
 import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
-import { oneOf, text } from "../parameters.ts";
+import type { Operation } from "../operation.ts";
+import { environment, oneOf, text, withDefault } from "../parameters.ts";
 import { invalidParameters } from "../problem.ts";
 
 const LOGS_SIZE_MAX = 10_000;
@@ -18,7 +18,7 @@ const MESSAGE_CHARACTERS_MAX = 1_024;
 
 export const logParameters = z.object({
   service_name: text().optional(),
-  environment: text().transform(environmentName).optional().describe("prod, dev and stage are spelled out."),
+  environment: environment(),
   level: word(LOG_LEVELS).optional().describe("Exactly this level."),
   min_level: word(LOG_LEVELS).optional().describe("This level or a more severe one."),
   trace_id: traceId.optional(),
@@ -27,10 +27,16 @@ export const logParameters = z.object({
     .optional()
     .describe("Contained in the message: upper and lower case differ, no character is special."),
   ...listParameters(LOGS_SIZE_MAX),
-  sort: oneOf(LOG_SORTS)
-    .optional()
-    .transform((sort) => sort ?? "desc"),
+  sort: withDefault(oneOf(LOG_SORTS), "desc"),
 });
+
+export const logsOperation: Operation<typeof logParameters> = {
+  path: "/query/logs",
+  summary: "Logs of the last 15 minutes, or of the window asked for, newest first unless asked otherwise.",
+  parameters: logParameters,
+  takesLabels: true,
+  answer: logList,
+};
 
 const definition: ListDefinition<typeof logParameters> = {
   name: "logs",

@@ -4,7 +4,12 @@ import {
   type MetricsQuestion,
   readServiceMetrics,
 } from "@timespan/store/service-metrics/read-service-metrics";
-import { DEFAULT_METRICS, type MetricSeriesList, parseMetric } from "@timespan/telemetry/api/metric-series";
+import {
+  DEFAULT_METRICS,
+  type MetricSeriesList,
+  metricSeriesList,
+  parseMetric,
+} from "@timespan/telemetry/api/metric-series";
 import { parsed } from "@timespan/telemetry/api/parameter-schemas";
 import { formatTimestamp } from "@timespan/telemetry/timestamp";
 import { z } from "zod";
@@ -15,6 +20,7 @@ import {
   metricParameters,
   windowAnswer,
 } from "../metric-request.ts";
+import type { Operation } from "../operation.ts";
 import { wholeNumber } from "../parameters.ts";
 
 /** Points of one series: 400 days by 30 minutes, the longest window by its default interval. */
@@ -57,13 +63,22 @@ function parseInterval(text: string): number | undefined {
   return seconds >= 1 && seconds <= INTERVAL_SECONDS_MAX ? seconds : undefined;
 }
 
+export const serviceMetricsOperation: Operation<typeof serviceMetricsParameters> = {
+  path: "/query/services/:serviceName/metrics",
+  summary: "Series of a service's requests, one a metric.",
+  pathParameters: {
+    serviceName: "Name of the service.",
+  },
+  parameters: serviceMetricsParameters,
+  answer: metricSeriesList,
+};
+
 /** `GET /query/services/:serviceName/metrics`: series of a service's requests, one a metric. */
 export const serviceMetricsRoute = (
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof serviceMetricsParameters, MetricsQuestion, MetricSeriesList> => ({
   name: "service-metrics",
-  schema: serviceMetricsParameters,
-  path: ["serviceName"],
+  operation: serviceMetricsOperation,
   ask: ({ values, path, window }) => {
     const interval = askInterval(values, window);
     if (!interval.ok) return interval;

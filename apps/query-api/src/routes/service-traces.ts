@@ -1,16 +1,16 @@
 import type { Clock } from "@timespan/runtime/clock";
 import { listRootSpans } from "@timespan/store/traces/list-root-spans";
-import type { RootSpanList } from "@timespan/telemetry/api/list-answer";
+import { type RootSpanList, rootSpanList } from "@timespan/telemetry/api/list-answer";
 import { word } from "@timespan/telemetry/api/parameter-schemas";
 import { SPAN_SORTS } from "@timespan/telemetry/api/span-item";
-import { environmentName } from "@timespan/telemetry/environment-name";
 import type { Handler } from "hono";
 import { z } from "zod";
 import type { ApiEnv } from "../api-env.ts";
 import { durationBounds, durationMs, durationProblems } from "../duration-bounds.ts";
 import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
 import { readPath } from "../metric-request.ts";
-import { oneOf, text } from "../parameters.ts";
+import type { Operation } from "../operation.ts";
+import { environment, oneOf, withDefault } from "../parameters.ts";
 import { invalidParameters } from "../problem.ts";
 
 const TRACES_SIZE_MAX = 200;
@@ -18,15 +18,24 @@ const TRACES_SIZE_MAX = 200;
 const STATUSES = ["OK", "ERROR"] as const;
 
 export const serviceTracesParameters = z.object({
-  environment: text().transform(environmentName).optional().describe("prod, dev and stage are spelled out."),
+  environment: environment(),
   status: word(STATUSES).optional().describe("Status of the root span."),
   min_duration_ms: durationMs.optional().describe("Shortest duration, included, in milliseconds."),
   max_duration_ms: durationMs.optional().describe("Longest duration, included, in milliseconds."),
   ...listParameters(TRACES_SIZE_MAX),
-  sort: oneOf(SPAN_SORTS)
-    .optional()
-    .transform((sort) => sort ?? "start_time_desc"),
+  sort: withDefault(oneOf(SPAN_SORTS), "start_time_desc"),
 });
+
+export const serviceTracesOperation: Operation<typeof serviceTracesParameters> = {
+  path: "/query/services/:serviceName/traces",
+  summary: "Traces that began at a service, newest first unless asked otherwise.",
+  pathParameters: {
+    serviceName: "Name of the service.",
+  },
+  parameters: serviceTracesParameters,
+  takesLabels: true,
+  answer: rootSpanList,
+};
 
 const definition: ListDefinition<typeof serviceTracesParameters> = {
   name: "service-traces",
@@ -38,7 +47,7 @@ const definition: ListDefinition<typeof serviceTracesParameters> = {
 export const serviceTracesRoute =
   (clock: Clock): Handler<ApiEnv> =>
   async (c) => {
-    const { path, problems } = readPath(c, ["serviceName"]);
+    const { path, problems } = readPath(c, serviceTracesOperation);
     const read = readListRequest(definition, new URL(c.req.url).searchParams, clock.nowMs(), path);
     if (!read.ok || problems.length > 0) {
       return invalidParameters([...problems, ...(read.ok ? [] : read.problems)]);

@@ -1,10 +1,11 @@
 import type { RollupUse } from "@timespan/store/query/request-segments";
 import { listServices, type ServiceQuestion } from "@timespan/store/services/list-services";
 import { REQUEST_SORTS } from "@timespan/telemetry/api/request-figures";
-import type { ServiceList } from "@timespan/telemetry/api/service-list";
+import { type ServiceList, serviceList } from "@timespan/telemetry/api/service-list";
 import { z } from "zod";
 import { completeThrough, type MetricRoute, metricParameters, windowAnswer } from "../metric-request.ts";
-import { oneOf, text, wholeNumber } from "../parameters.ts";
+import type { Operation } from "../operation.ts";
+import { oneOf, text, wholeNumber, withDefault } from "../parameters.ts";
 import { figuresAnswer } from "../request-figures.ts";
 
 const SERVICES_DEFAULT = 100;
@@ -15,23 +16,25 @@ export const serviceListParameters = z.object({
   name_filter: text()
     .optional()
     .describe("Contained in the name of the service, upper and lower case alike."),
-  sort_by: oneOf(REQUEST_SORTS)
-    .optional()
-    .transform((sort) => sort ?? "request_count")
-    .describe("Largest first; all that match are sorted, before the limit."),
-  limit: wholeNumber(1, SERVICES_MAX)
-    .optional()
-    .transform((limit) => limit ?? SERVICES_DEFAULT)
-    .describe("Most services of the answer."),
+  sort_by: withDefault(oneOf(REQUEST_SORTS), "request_count").describe(
+    "Largest first; all that match are sorted, before the limit.",
+  ),
+  limit: withDefault(wholeNumber(1, SERVICES_MAX), SERVICES_DEFAULT).describe("Most services of the answer."),
 });
+
+export const servicesOperation: Operation<typeof serviceListParameters> = {
+  path: "/query/services",
+  summary: "The services of a window with the figures of their requests.",
+  parameters: serviceListParameters,
+  answer: serviceList,
+};
 
 /** `GET /query/services`: the services of a window with the figures of their requests. */
 export const servicesRoute = (
   rollups: () => Promise<RollupUse>,
 ): MetricRoute<typeof serviceListParameters, ServiceQuestion, ServiceList> => ({
   name: "services",
-  schema: serviceListParameters,
-  path: [],
+  operation: servicesOperation,
   ask: ({ values, window }) => ({
     ok: true,
     question: {

@@ -1,9 +1,8 @@
 import type { Clock } from "@timespan/runtime/clock";
 import { listSpans } from "@timespan/store/spans/list-spans";
-import type { SpanList } from "@timespan/telemetry/api/list-answer";
+import { type SpanList, spanList } from "@timespan/telemetry/api/list-answer";
 import { spanId, traceId, word } from "@timespan/telemetry/api/parameter-schemas";
 import { SPAN_SORTS } from "@timespan/telemetry/api/span-item";
-import { environmentName } from "@timespan/telemetry/environment-name";
 import { SPAN_KIND_NAMES } from "@timespan/telemetry/span-kind";
 import { STATUS_CODE_NAMES } from "@timespan/telemetry/status-code";
 import { SPAN_NAME_CHARACTERS_MAX } from "@timespan/telemetry/wire/event-fields";
@@ -12,14 +11,15 @@ import { z } from "zod";
 import type { ApiEnv } from "../api-env.ts";
 import { durationBounds, durationMs, durationProblems } from "../duration-bounds.ts";
 import { type ListDefinition, listAnswer, listParameters, readListRequest } from "../list-request.ts";
-import { oneOf, text } from "../parameters.ts";
+import type { Operation } from "../operation.ts";
+import { environment, oneOf, text, withDefault } from "../parameters.ts";
 import { invalidParameters } from "../problem.ts";
 
 const SPANS_SIZE_MAX = 1_000;
 
 export const spanParameters = z.object({
   service_name: text().optional(),
-  environment: text().transform(environmentName).optional().describe("prod, dev and stage are spelled out."),
+  environment: environment(),
   name: text(SPAN_NAME_CHARACTERS_MAX).optional().describe("Name of the operation, exactly."),
   kind: word(SPAN_KIND_NAMES).optional(),
   status: word(STATUS_CODE_NAMES).optional(),
@@ -28,10 +28,16 @@ export const spanParameters = z.object({
   trace_id: traceId.optional(),
   parent_span_id: spanId.optional(),
   ...listParameters(SPANS_SIZE_MAX),
-  sort: oneOf(SPAN_SORTS)
-    .optional()
-    .transform((sort) => sort ?? "start_time_desc"),
+  sort: withDefault(oneOf(SPAN_SORTS), "start_time_desc"),
 });
+
+export const spansOperation: Operation<typeof spanParameters> = {
+  path: "/query/spans",
+  summary: "Spans by any of their fields, newest first unless asked otherwise.",
+  parameters: spanParameters,
+  takesLabels: true,
+  answer: spanList,
+};
 
 const definition: ListDefinition<typeof spanParameters> = {
   name: "spans",

@@ -1,16 +1,28 @@
 import { findTrace } from "@timespan/store/traces/find-trace";
 import { traceId } from "@timespan/telemetry/api/parameter-schemas";
-import { environmentName } from "@timespan/telemetry/environment-name";
+import { traceAnswer } from "@timespan/telemetry/api/trace-answer";
 import type { Handler } from "hono";
 import { z } from "zod";
 import type { ApiEnv } from "../api-env.ts";
-import { readParameters, text } from "../parameters.ts";
+import type { Operation } from "../operation.ts";
+import { environment, readParameters, text } from "../parameters.ts";
 import { invalidParameters, problemResponse } from "../problem.ts";
 
 export const traceParameters = z.object({
   service: text().optional().describe("Only spans and logs of this service."),
-  environment: text().transform(environmentName).optional().describe("Only those of this environment."),
+  environment: environment(),
 });
+
+export const traceOperation: Operation<typeof traceParameters> = {
+  path: "/query/traces/:traceId",
+  summary: "A trace with its spans and logs, oldest first.",
+  pathParameters: {
+    traceId: "32 hex digits; 16 are padded with zeros, dashes are allowed.",
+  },
+  parameters: traceParameters,
+  answer: traceAnswer,
+  notFound: "Nothing of the trace is stored that the caller may see.",
+};
 
 /** `GET /query/traces/:traceId`: a trace with its spans and logs. */
 export const traceRoute = (): Handler<ApiEnv> => async (c) => {
