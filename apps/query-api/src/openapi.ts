@@ -2,7 +2,7 @@ import { problem } from "@timespan/telemetry/api/problem";
 import { readiness } from "@timespan/telemetry/api/readiness";
 import { z } from "zod";
 import type { Operation } from "./operation.ts";
-import { LABELS_MAX, URL_CHARACTERS_MAX } from "./parameters.ts";
+import { LABELS_MAX, text, URL_CHARACTERS_MAX } from "./parameters.ts";
 
 type Json = Record<string, unknown>;
 
@@ -55,7 +55,17 @@ export function openApiDocument(operations: readonly Operation[], version: strin
         },
       },
     },
-    components: { schemas: { Problem: schemaOf(problem, "output") } },
+    security: [{}, { key: [] }],
+    components: {
+      securitySchemes: {
+        key: {
+          type: "http",
+          scheme: "bearer",
+          description: "A key with the scope `read`, where the API asks for one.",
+        },
+      },
+      schemas: { Problem: schemaOf(problem, "output") },
+    },
   };
 }
 
@@ -67,10 +77,7 @@ export function openApiPath(path: string): string {
 function describe(operation: Operation): Json {
   const { summary, description, pathParameters = {}, parameters, takesLabels = false, notFound } = operation;
   return {
-    operationId: openApiPath(operation.path)
-      .replace(/^\/query\//, "")
-      .replace(/\W+/g, "_")
-      .replace(/_$/, ""),
+    operationId: operation.id,
     summary,
     ...(description === undefined ? {} : { description }),
     parameters: [
@@ -79,7 +86,7 @@ function describe(operation: Operation): Json {
         in: "path",
         required: true,
         description: meaning,
-        schema: { type: "string", minLength: 1 },
+        schema: schemaOf(text(), "input"),
       })),
       ...Object.entries(parameters.shape).map(([name, field]) => {
         const { description: meaning, ...schema } = schemaOf(field as z.ZodType, "input");
@@ -91,7 +98,10 @@ function describe(operation: Operation): Json {
       200: json("The answer.", operation.answer),
       400: refused("A parameter is wrong; `errors` names each."),
       ...(notFound === undefined ? {} : { 404: refused(notFound) }),
+      401: refused("A key is needed, or this one is not known."),
+      403: refused("The key may not read."),
       414: refused("The URL is too long."),
+      429: refused("The key asks more often than it may; see Retry-After."),
       503: refused("The database is away, or the query took longer than it may: narrow it."),
     },
   };
@@ -125,6 +135,14 @@ function refused(description: string): Json {
 }
 
 function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, {
+    io,
+    // zod leaves both out where what is sent differs from what is read: here they are what is sent.
+    override({ zodSchema, jsonSchema }) {
+      const { default: fallback, examples } = z.globalRegistry.get(zodSchema) ?? {};
+      if (fallback !== undefined) Object.assign(jsonSchema, { default: fallback });
+      if (examples !== undefined) Object.assign(jsonSchema, { examples });
+    },
+  });
   return rest;
 }

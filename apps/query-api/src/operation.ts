@@ -2,6 +2,8 @@ import type { z } from "zod";
 
 /** A path of the API as its document describes it; requests are read and answers are typed by the same schemas. */
 export interface Operation<S extends z.ZodObject = z.ZodObject> {
+  /** Verb and noun: what generated clients call it. */
+  id: string;
   /** As the router takes it: `:name` is a parameter. */
   path: string;
   /** One line. */

@@ -30,6 +30,7 @@ export const endpointTracesParameters = z.object({
 });
 
 export const endpointTracesOperation: Operation<typeof endpointTracesParameters> = {
+  id: "listEndpointTraces",
   path: "/query/services/:serviceName/endpoints/:endpointName{.+}/traces",
   summary: "Requests of an endpoint that are worth a look.",
   pathParameters: {

@@ -29,6 +29,7 @@ export const endpointListParameters = z.object({
 });
 
 export const endpointsOperation: Operation<typeof endpointListParameters> = {
+  id: "listEndpoints",
   path: "/query/services/:serviceName/endpoints",
   summary: "Endpoints of a service with the figures of their requests, ranked.",
   pathParameters: {

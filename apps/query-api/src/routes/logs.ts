@@ -31,6 +31,7 @@ export const logParameters = z.object({
 });
 
 export const logsOperation: Operation<typeof logParameters> = {
+  id: "listLogs",
   path: "/query/logs",
   summary: "Logs of the last 15 minutes, or of the window asked for, newest first unless asked otherwise.",
   parameters: logParameters,

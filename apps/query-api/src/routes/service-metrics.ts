@@ -45,11 +45,13 @@ export const serviceMetricsParameters = z.object({
     parseMetric,
     "must be http_requests_total, error_rate or latency_pNN_ms, such as latency_p95_ms",
   )
+    .meta({ examples: ["http_requests_total", "error_rate", "latency_p95_ms"] })
     .optional()
     .describe(
       "One metric: http_requests_total, error_rate or latency_pNN_ms. All common ones where none is named.",
     ),
   interval: parsed(parseInterval, "must be a length of time such as 10s, 5m, 1h or 1d, from 1s to 400d")
+    .meta({ pattern: "^[0-9]{1,9}[smhd]$", examples: ["10s", "5m", "1h", "1d"] })
     .optional()
     .describe("Length of the interval of a point, such as 10s, 5m, 1h or 1d."),
   intervalMinutes: wholeNumber(1, INTERVAL_SECONDS_MAX / MINUTE_SECONDS)
@@ -64,6 +66,7 @@ function parseInterval(text: string): number | undefined {
 }
 
 export const serviceMetricsOperation: Operation<typeof serviceMetricsParameters> = {
+  id: "readServiceMetrics",
   path: "/query/services/:serviceName/metrics",
   summary: "Series of a service's requests, one a metric.",
   pathParameters: {

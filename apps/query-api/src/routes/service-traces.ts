@@ -27,6 +27,7 @@ export const serviceTracesParameters = z.object({
 });
 
 export const serviceTracesOperation: Operation<typeof serviceTracesParameters> = {
+  id: "listServiceTraces",
   path: "/query/services/:serviceName/traces",
   summary: "Traces that began at a service, newest first unless asked otherwise.",
   pathParameters: {

@@ -23,6 +23,7 @@ export const serviceListParameters = z.object({
 });
 
 export const servicesOperation: Operation<typeof serviceListParameters> = {
+  id: "listServices",
   path: "/query/services",
   summary: "The services of a window with the figures of their requests.",
   parameters: serviceListParameters,

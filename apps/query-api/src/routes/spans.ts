@@ -32,6 +32,7 @@ export const spanParameters = z.object({
 });
 
 export const spansOperation: Operation<typeof spanParameters> = {
+  id: "listSpans",
   path: "/query/spans",
   summary: "Spans by any of their fields, newest first unless asked otherwise.",
   parameters: spanParameters,

@@ -14,6 +14,7 @@ export const traceParameters = z.object({
 });
 
 export const traceOperation: Operation<typeof traceParameters> = {
+  id: "findTrace",
   path: "/query/traces/:traceId",
   summary: "A trace with its spans and logs, oldest first.",
   pathParameters: {
