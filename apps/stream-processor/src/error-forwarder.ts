@@ -7,10 +7,11 @@ import type { Logger } from "@timespan/runtime/logger";
 export interface ErrorForwarder {
   /**
    * Resolves when Kafka has the records, however long that takes; they are kept by the batch that waits for them,
-   * so what is on its way is bounded as batches are.
+   * so what is on its way is bounded as batches are. What was handed over for a source stands in Kafka in that order,
+   * all in one partition: readers then know by a source's last id that they have everything before it.
    * @throws {Error} when stopped before Kafka took them
    */
-  forward(records: readonly OutgoingRecord[]): Promise<void>;
+  forward(sourceId: number, values: readonly string[]): Promise<void>;
   /** Gives up what is on its way: its batches are then not written, and read again by the next process. */
   stop(): void;
 }
@@ -25,6 +26,8 @@ export function createErrorForwarder(
   logger: Logger,
 ): ErrorForwarder {
   const stopped = new AbortController();
+  /** What each source waits for: its records are sent one group after the other. */
+  const underWay = new Map<number, Promise<void>>();
 
   async function send(records: readonly OutgoingRecord[]): Promise<void> {
     const backoff = createBackoff({ initialMs: 200, maxMs: 10_000 });
@@ -42,23 +45,31 @@ export function createErrorForwarder(
   }
 
   return {
-    async forward(records) {
-      for (const group of groupBySize(records)) await send(group);
+    async forward(sourceId, values) {
+      const before = underWay.get(sourceId);
+      const sent = (async () => {
+        await before;
+        for (const group of groupBySize(values)) {
+          await send(group.map((value) => ({ key: String(sourceId), value })));
+        }
+      })();
+      underWay.set(sourceId, sent);
+      await sent;
     },
     stop: () => stopped.abort(),
   };
 }
 
-function groupBySize(records: readonly OutgoingRecord[]): OutgoingRecord[][] {
-  const groups: OutgoingRecord[][] = [];
+function groupBySize(values: readonly string[]): string[][] {
+  const groups: string[][] = [];
   let size = Number.POSITIVE_INFINITY;
-  for (const record of records) {
-    size += record.value.length;
+  for (const value of values) {
+    size += value.length;
     if (size > SEND_CHARACTERS_MAX) {
       groups.push([]);
-      size = record.value.length;
+      size = value.length;
     }
-    groups.at(-1)?.push(record);
+    groups.at(-1)?.push(value);
   }
   return groups;
 }

@@ -329,13 +329,12 @@ export class IngestLoop {
 
   /** Errors go to the live channel at once; the batch is written only after Kafka has them. */
   #forward(batch: OpenBatch, errors: readonly LogRow[]): void {
-    const records = errors.map(({ log, source }) => ({
-      key: log.traceId,
-      value: encodeErrorEvent(log, errorEventId(batch.sourceId, source.offset, source.index)),
-    }));
+    const values = errors.map(({ log, source }) =>
+      encodeErrorEvent(log, errorEventId(batch.sourceId, source.offset, source.index)),
+    );
     const forwarded = this.#parts.forwarder
-      .forward(records)
-      .then(() => this.#parts.metrics.forwardedErrors.inc(records.length));
+      .forward(batch.sourceId, values)
+      .then(() => this.#parts.metrics.forwardedErrors.inc(values.length));
     forwarded.catch(() => {}); // looked at when the batch is written
     batch.forwards.push(forwarded);
   }

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { OutgoingRecord } from "@timespan/broker/producer";
 import { systemClock } from "@timespan/runtime/clock";
 import { createLogger } from "@timespan/runtime/logger";
 import { createRegistry } from "@timespan/runtime/metrics";
@@ -33,11 +32,11 @@ const NO_THROUGHPUT_LINES = { targetCount: 0, intervalMsMin: 0, sampleEvery: 1 }
 
 /** Keeps what was forwarded; holds it back while the gate is closed. */
 class ScriptedForwarder implements ErrorForwarder {
-  readonly forwarded: OutgoingRecord[] = [];
+  readonly forwarded: string[] = [];
   gate: Promise<void> = Promise.resolve();
-  async forward(records: readonly OutgoingRecord[]): Promise<void> {
+  async forward(_: number, values: readonly string[]): Promise<void> {
     await this.gate;
-    this.forwarded.push(...records);
+    this.forwarded.push(...values);
   }
   stop(): void {}
 }
@@ -335,7 +334,7 @@ for (const { engine, present } of testEngines()) {
       await loop.stop(5_000);
       const [{ source_id } = {}] =
         await all`SELECT source_id FROM timespan.ingest_offsets WHERE topic = ${topic}`;
-      const sent = forwarder.forwarded.map(({ value }) => JSON.parse(String(value)));
+      const sent = forwarder.forwarded.map((value) => JSON.parse(value));
       expect(sent).toMatchObject([
         { event_id: `${source_id}-0-0`, level: "ERROR", message: "broken", service_name: service },
       ]);
