@@ -103,6 +103,8 @@ CREATE INDEX log_records_service_time ON timespan.log_records (service_name, tim
 CREATE INDEX log_records_trace ON timespan.log_records (trace_id) WHERE trace_id IS NOT NULL;
 -- The log list has a time window but often no service: the newest rows of a window, whoever wrote them.
 CREATE INDEX log_records_time ON timespan.log_records (time DESC);
+-- The errors among them: what the live channel replays to a client that comes back. One row in many is an error.
+CREATE INDEX log_records_error_time ON timespan.log_records (time DESC) WHERE severity_number >= 17;
 
 CREATE TABLE timespan.trace_locator (
   first_time timestamptz NOT NULL,

@@ -6,6 +6,7 @@ import postgres from "postgres";
 import type { Database } from "../src/database.ts";
 import { listEndpointTraces } from "../src/endpoints/list-endpoint-traces.ts";
 import { listEndpoints } from "../src/endpoints/list-endpoints.ts";
+import { findErrorTime, listErrors, listNewestErrors } from "../src/log-records/list-errors.ts";
 import { listLogRecords } from "../src/log-records/list-log-records.ts";
 import { readServiceMetrics } from "../src/service-metrics/read-service-metrics.ts";
 import { listServices } from "../src/services/list-services.ts";
@@ -22,6 +23,14 @@ const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "ffffffffffffffff";
 const ROLLUPS = { enabled: true, thresholdMs: 300_000 };
 const after = { timeUs: NOW_US, durationUs: 250, sourceId: 1, sourceOffset: 42, sourceIndex: 0 };
+
+const ERROR_FILTER = {
+  services: ["cart"],
+  environments: ["production"],
+  message: "100%",
+  labels: [{ key: "region", value: "eu" }],
+};
+const SOURCES = [{ sourceId: 1, after: { offset: 42, index: 0 }, upTo: { offset: 50, index: 3 } }];
 
 let created: TestDatabase;
 let database: Database;
@@ -178,6 +187,9 @@ const shapes: [name: string, ask: () => Promise<unknown>][] = [
         limit: 20,
       }),
   ]),
+  ["errors: the next", () => listErrors(database, SOME_ACCESS, ERROR_FILTER, SOURCES, WINDOW.fromUs, 100)],
+  ["errors: the newest", () => listNewestErrors(database, SOME_ACCESS, ERROR_FILTER, SOURCES, 100)],
+  ["errors: when one happened", () => findErrorTime(database, { sourceId: 1, offset: 42, index: 0 })],
 ];
 
 test.each(shapes)("%s", async (_, ask) => {

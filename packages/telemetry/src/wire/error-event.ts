@@ -39,25 +39,33 @@ export function errorEventId(sourceId: number, offset: number, index: number): s
 
 /** The JSON that is forwarded for `log`. */
 export function encodeErrorEvent(log: LogRecord, eventId: string): string {
+  return JSON.stringify(
+    limitErrorEvent(
+      {
+        type: "log",
+        event_id: eventId,
+        timestamp: formatTimestamp(log.timeUs),
+        service_name: log.serviceName,
+        environment: log.environment,
+        level: "ERROR",
+        message: log.body,
+        trace_id: log.traceId ?? undefined,
+        span_id: log.spanId ?? undefined,
+      },
+      log.attributesJson,
+    ),
+  );
+}
+
+/** `event` with the labels of `labelsJson`, within the limits of a forwarded error: what is too long is cut and named. */
+export function limitErrorEvent(event: Omit<ErrorEvent, "labels">, labelsJson: string): ErrorEvent {
   const truncated: string[] = [];
-  const message = cut(log.body, FORWARDED_MESSAGE_CHARACTERS_MAX, "message", truncated);
-  const fits = log.attributesJson.length <= FORWARDED_LABELS_CHARACTERS_MAX;
+  const message = cut(event.message, FORWARDED_MESSAGE_CHARACTERS_MAX, "message", truncated);
+  const fits = labelsJson.length <= FORWARDED_LABELS_CHARACTERS_MAX;
   if (!fits) truncated.push("labels");
-  const labels: Record<string, unknown> = fits ? JSON.parse(log.attributesJson) : {};
+  const labels: Record<string, unknown> = fits ? JSON.parse(labelsJson) : {};
   if (truncated.length > 0) labels["timespan.truncated"] = truncated;
-  const event: ErrorEvent = {
-    type: "log",
-    event_id: eventId,
-    timestamp: formatTimestamp(log.timeUs),
-    service_name: log.serviceName,
-    environment: log.environment,
-    level: "ERROR",
-    message,
-    trace_id: log.traceId ?? undefined,
-    span_id: log.spanId ?? undefined,
-    labels,
-  };
-  return JSON.stringify(event);
+  return { ...event, message, labels };
 }
 
 /** The event in a forwarded record, or `undefined` where somebody else wrote something else there. */
