@@ -135,7 +135,7 @@ describe("every app", () => {
       ]);
       expect(environmentOf(name).HOST).toBe("0.0.0.0");
       // The query API asks for a key at every path but one.
-      const path = name === "query-api" ? "health" : "ready";
+      const path = name === "stream-processor" ? "ready" : "health";
       expect(service.healthcheck?.test.at(-1)).toContain(`http://127.0.0.1:${setting?.fallback}/${path}`);
     },
   );

@@ -109,6 +109,8 @@ test.each([
   ["kafkajs", "packages/broker"],
   ["ioredis", "packages/cache"],
   ["hono", "apps/query-api"],
+  ["uWebSockets.js", "apps/error-stream"],
+  ["playwright-core", "apps/error-stream"],
   ["pino", "packages/runtime"],
   ["prom-client", "packages/runtime"],
   ["cockatiel", "packages/runtime"],
@@ -194,7 +196,13 @@ test("no product file is an orphan: each is imported, or is a process", () => {
       }),
     ),
   );
-  const mentioned = ["Dockerfile", "deploy/build-bundles.ts", "apps/timespan/src/apps.ts", "package.json"]
+  const mentioned = [
+    "Dockerfile",
+    "deploy/build-bundles.ts",
+    "deploy/build-uws.ts",
+    "apps/timespan/src/apps.ts",
+    "package.json",
+  ]
     .map((path) => join(REPOSITORY, path))
     .filter((path) => existsSync(path))
     .map((path) => readFileSync(path, "utf8"))
@@ -225,7 +233,9 @@ test("versions of dependencies are exact", () => {
       readFileSync(join(REPOSITORY, path), "utf8"),
     );
     return Object.entries({ ...dependencies, ...devDependencies })
-      .filter(([, version]) => !/^(workspace:\*|\d+\.\d+\.\d+(-[\w.]+)?)$/.test(String(version)))
+      .filter(
+        ([, version]) => !/^(workspace:\*|(npm:@[\w/-]+@)?\d+\.\d+\.\d+(-[\w.]+)?)$/.test(String(version)),
+      )
       .map(([name, version]) => `${path}: ${name} ${version}`);
   });
   expect(loose).toEqual([]);

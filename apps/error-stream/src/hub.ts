@@ -1,126 +1,241 @@
-import { Counter, Gauge, type Registry } from "@timespan/runtime/metrics";
+import type { Clock } from "@timespan/runtime/clock";
+import type { Logger } from "@timespan/runtime/logger";
+import type { Registry } from "@timespan/runtime/metrics";
+import type { Database } from "@timespan/store/database";
+import type { Access } from "@timespan/telemetry/access";
 import type { ErrorEvent } from "@timespan/telemetry/wire/error-event";
+import { compileFilter, type EventFilter } from "./event-filter.ts";
+import { advance, type EventPlace, formatCursor, isAfter, parseEventId } from "./event-position.ts";
+import { EventRing, type RingLimits } from "./event-ring.ts";
+import { ERROR_LOG, Frame } from "./frame.ts";
+import { createHubMetrics, type HubMetrics } from "./hub-metrics.ts";
+import { createReplayer, type Replayer } from "./replay.ts";
+import { CLOSE, type Connection, Subscriber, type SubscriberLimits, type Tally } from "./subscriber.ts";
+import type { Subscription } from "./subscription.ts";
 
-/** One connected client, whatever engine carries it. */
-export interface Client {
-  /** Bytes that were sent and not yet taken by the client's socket. */
-  bufferedBytes(): number;
-  send(frame: string): void;
-  close(code: number, reason: string): void;
+export interface HubLimits extends SubscriberLimits {
+  ring: RingLimits;
+  /** How long logs are kept in the store. */
+  retentionMs: number;
 }
 
-export interface HubLimits {
-  clientsMax: number;
-  /** Beyond it events are dropped for the client they wait for, and for no other. */
-  clientBufferBytesMax: number;
+/** Where older events are read from; undefined where there is no store. */
+export interface HubParts {
+  limits: HubLimits;
+  clock: Clock;
+  logger: Logger;
+  registry: Registry;
+  database: Database | undefined;
+}
+
+/** An event as it came through Kafka. */
+export interface ReceivedEvent {
+  event: ErrorEvent;
+  /** The record's time, in milliseconds since the Unix epoch. */
+  recordMs: number;
 }
 
 /** Ids remembered to drop what Kafka delivers twice: some minutes of a heavy storm of errors. */
 const REMEMBERED_IDS_MAX = 100_000;
+/** How often clients are looked at that take nothing; a quarter of what they are given, within these. */
+const STALL_LOOK_MS = { min: 20, max: 1_000 } as const;
+/** Those who are told to come back within so many milliseconds do not all come at once. */
+export const RETRY_SPREAD_MS = 5_000;
 
-/** Close code "going away": the server stops, the client should come back. */
-const GOING_AWAY = 1001;
+/** Clients that see the same events. */
+interface Group {
+  filter: EventFilter;
+  members: Set<Subscriber>;
+  /** What was received since the last flush. */
+  pending: Frame[];
+}
+
+interface Membership {
+  group: Group | undefined;
+  /** Aborted when the client leaves or asks for something else. */
+  replaying: AbortController | undefined;
+}
 
 /**
- * Fans errors out to clients. Knows nothing of sockets or Kafka, so it runs on any WebSocket engine.
- * A client that does not keep up loses events and is told how many; it never slows another.
+ * Fans errors out to clients. Knows nothing of sockets or Kafka, so it runs on any engine. Clients that share a filter
+ * share its work: an event is matched once for all of them, and becomes a frame once for all clients.
  */
 export class Hub {
-  readonly #limits: HubLimits;
-  readonly #dropped = new Map<Client, number>();
-  readonly #seen = new Set<string>();
-  readonly #metrics: ReturnType<typeof createHubMetrics>;
+  readonly metrics: HubMetrics;
+  readonly #parts: HubParts;
+  readonly #ring: EventRing;
+  readonly #replayer: Replayer;
+  readonly #groups = new Map<string, Group>();
+  readonly #members = new Map<Subscriber, Membership>();
+  readonly #tally: Tally = { sentFrames: 0, droppedEvents: 0 };
+  readonly #seenIds = new Set<string>();
+  /** For each source, up to where every id was seen and some are no longer remembered. */
+  readonly #forgotten = new Map<number, EventPlace>();
+  #onFlush: (() => void)[] = [];
+  readonly #stopTimer: () => void;
 
-  constructor(limits: HubLimits, registry: Registry) {
-    this.#limits = limits;
-    this.#metrics = createHubMetrics(registry);
+  constructor(parts: HubParts) {
+    this.#parts = parts;
+    this.#ring = new EventRing(parts.limits.ring);
+    this.#replayer = createReplayer({
+      ring: this.#ring,
+      database: parts.database,
+      clock: parts.clock,
+      logger: parts.logger,
+      retentionMs: parts.limits.retentionMs,
+      nextEvents: (signal) => this.#nextFlush(signal),
+    });
+    this.metrics = createHubMetrics(parts.registry, parts.clock, this.#ring, this.#members, this.#tally);
+    const lookMs = Math.min(STALL_LOOK_MS.max, Math.max(STALL_LOOK_MS.min, parts.limits.slowClientMs / 4));
+    this.#stopTimer = parts.clock.every(lookMs, () => this.#closeStalled());
   }
 
-  /** Whether one more client may connect. */
-  hasRoom(): boolean {
-    if (this.#dropped.size < this.#limits.clientsMax) return true;
-    this.#metrics.refused.inc();
-    return false;
+  /**
+   * Takes what came before the live end: it can be replayed, and is not sent.
+   * @param storedUpTo the first offset of each source that was not stored before that end was looked for
+   * @param isWhole whether nothing came through Kafka before these events
+   */
+  takeBacklog(
+    events: readonly ReceivedEvent[],
+    storedUpTo: ReadonlyMap<number, number>,
+    isWhole: boolean,
+  ): void {
+    // A store may have older ones all the same: a topic can be made anew.
+    this.#ring.isWhole = isWhole && this.#parts.database === undefined;
+    for (const received of events) this.#add(received);
+    this.#ring.notePast(storedUpTo);
   }
 
-  join(client: Client): void {
-    this.#dropped.set(client, 0);
-    this.#metrics.clients.set(this.#dropped.size);
-  }
-
-  leave(client: Client): void {
-    this.#dropped.delete(client);
-    this.#metrics.clients.set(this.#dropped.size);
-  }
-
-  /** Sends an error to every client, unless it was sent before. */
-  publish(event: ErrorEvent): void {
-    if (this.#seen.has(event.event_id)) {
-      this.#metrics.repeats.inc();
-      return;
-    }
-    this.#remember(event.event_id);
-    this.#metrics.events.inc();
-    if (this.#dropped.size === 0) return;
-    const { type: _, ...data } = event;
-    const frame = JSON.stringify({ event: "error-log", data });
-    for (const [client, dropped] of this.#dropped) {
-      // Once something was dropped the client first hears of it, or it could not tell where the gap is.
-      if (dropped > 0 || client.bufferedBytes() + frame.length > this.#limits.clientBufferBytesMax) {
-        this.#dropped.set(client, dropped + 1);
-        this.#metrics.drops.inc();
-      } else {
-        client.send(frame);
-        this.#metrics.deliveries.inc();
+  /** Takes new events and sends each to whoever it matches, unless it was sent before. */
+  publish(events: readonly ReceivedEvent[]): void {
+    for (const received of events) {
+      const entry = this.#add(received);
+      if (entry === undefined) continue;
+      let frame: Frame | undefined;
+      for (const group of this.#groups.values()) {
+        if (!group.filter.matches(entry.event)) continue;
+        frame ??= new Frame(ERROR_LOG, entry.data, formatCursor(this.#ring.cursor));
+        group.pending.push(frame);
       }
     }
+    this.#flush();
   }
 
-  /** To be called when a client's socket has taken everything. */
-  drained(client: Client): void {
-    const count = this.#dropped.get(client) ?? 0;
-    if (count === 0) return;
-    this.#dropped.set(client, 0);
-    client.send(JSON.stringify({ event: "dropped", data: { count } }));
+  /** Takes a client in; it gets nothing before it has subscribed. */
+  enter(connection: Connection, access: Access): Subscriber {
+    const { limits, clock } = this.#parts;
+    const subscriber = new Subscriber(connection, access, limits, clock, this.#tally);
+    this.#members.set(subscriber, { group: undefined, replaying: undefined });
+    return subscriber;
   }
 
-  /** Tells every client that the server stops. */
+  /** Sends the client what it asks for, from where it asks for it, instead of what it asked for before. */
+  subscribe(subscriber: Subscriber, subscription: Subscription): void {
+    const membership = this.#members.get(subscriber);
+    if (membership === undefined) return;
+    this.#unsubscribe(subscriber, membership);
+    const filter = compileFilter(subscription.filter, subscriber.access);
+    if (subscription.replay === undefined) {
+      this.#join(subscriber, membership, filter);
+      return;
+    }
+    const replaying = new AbortController();
+    membership.replaying = replaying;
+    this.metrics.replays.inc();
+    this.#replayer
+      .replay(subscriber, subscription.filter, filter, subscription.replay, replaying.signal, () => {
+        membership.replaying = undefined;
+        this.#join(subscriber, membership, filter);
+      })
+      .catch((err) => {
+        this.#parts.logger.error({ err }, "a replay failed");
+        subscriber.close(CLOSE.tryAgainLater, "replay failed");
+      });
+  }
+
+  /** To be called when a client's connection is gone. */
+  leave(subscriber: Subscriber): void {
+    const membership = this.#members.get(subscriber);
+    if (membership === undefined) return;
+    this.#unsubscribe(subscriber, membership);
+    this.#members.delete(subscriber);
+    subscriber.left();
+  }
+
+  /** Tells every client that the server stops, and when to come back. */
   closeAll(): void {
-    for (const client of this.#dropped.keys()) client.close(GOING_AWAY, "server is stopping");
+    this.#stopTimer();
+    for (const subscriber of this.#members.keys()) {
+      const retryMs = Math.floor(Math.random() * RETRY_SPREAD_MS);
+      subscriber.close(CLOSE.goingAway, JSON.stringify({ retry_ms: retryMs }));
+    }
+  }
+
+  #add({ event, recordMs }: ReceivedEvent) {
+    const place = parseEventId(event.event_id);
+    const forgotten = place !== undefined && !isAfter(place, this.#forgotten);
+    if (forgotten || this.#seenIds.has(event.event_id)) {
+      this.metrics.repeats.inc();
+      return undefined;
+    }
+    this.#remember(event.event_id);
+    this.metrics.events.inc();
+    return this.#ring.add(event, place, recordMs);
   }
 
   #remember(id: string): void {
-    this.#seen.add(id);
-    if (this.#seen.size <= REMEMBERED_IDS_MAX) return;
-    const [oldest] = this.#seen;
-    if (oldest !== undefined) this.#seen.delete(oldest);
+    this.#seenIds.add(id);
+    if (this.#seenIds.size <= REMEMBERED_IDS_MAX) return;
+    const [oldest] = this.#seenIds;
+    if (oldest === undefined) return;
+    this.#seenIds.delete(oldest);
+    // The events of a source come in order: who is not after this one was seen.
+    const place = parseEventId(oldest);
+    if (place !== undefined) advance(this.#forgotten, place);
   }
-}
 
-function createHubMetrics(registry: Registry) {
-  const registers = [registry];
-  return {
-    clients: new Gauge({ name: "timespan_error_stream_clients", help: "Clients connected.", registers }),
-    refused: new Counter({
-      name: "timespan_error_stream_refused_clients_total",
-      help: "Clients turned away because there were too many.",
-      registers,
-    }),
-    events: new Counter({ name: "timespan_error_stream_events_total", help: "Errors received.", registers }),
-    repeats: new Counter({
-      name: "timespan_error_stream_repeats_total",
-      help: "Errors received again and not sent again.",
-      registers,
-    }),
-    deliveries: new Counter({
-      name: "timespan_error_stream_deliveries_total",
-      help: "Frames sent to clients.",
-      registers,
-    }),
-    drops: new Counter({
-      name: "timespan_error_stream_drops_total",
-      help: "Frames not sent because a client did not keep up.",
-      registers,
-    }),
-  };
+  #flush(): void {
+    for (const group of this.#groups.values()) {
+      const frames = group.pending;
+      if (frames.length === 0) continue;
+      group.pending = [];
+      for (const member of group.members) member.offer(frames);
+    }
+    const waiting = this.#onFlush;
+    this.#onFlush = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #nextFlush(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onFlush.push(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  #join(subscriber: Subscriber, membership: Membership, filter: EventFilter): void {
+    let group = this.#groups.get(filter.key);
+    if (group === undefined) {
+      group = { filter, members: new Set(), pending: [] };
+      this.#groups.set(filter.key, group);
+    }
+    group.members.add(subscriber);
+    membership.group = group;
+  }
+
+  #unsubscribe(subscriber: Subscriber, membership: Membership): void {
+    membership.replaying?.abort();
+    membership.replaying = undefined;
+    const { group } = membership;
+    if (group === undefined) return;
+    membership.group = undefined;
+    group.members.delete(subscriber);
+    if (group.members.size === 0) this.#groups.delete(group.filter.key);
+  }
+
+  #closeStalled(): void {
+    for (const subscriber of this.#members.keys()) {
+      if (subscriber.closeIfStalled()) this.metrics.slowClients.inc();
+    }
+  }
 }

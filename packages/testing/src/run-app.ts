@@ -19,29 +19,33 @@ export interface RunningApp {
 /**
  * Starts an app of the product as a process of its own, on a free port, and waits until it is ready.
  * @param portVariable the app's variable for its port
- * @param options `awaitReady: false` returns at once, for a process that starts while its servers are away
+ * @param options `awaitReady: false` returns at once, for a process that starts while its servers are away; `command`
+ *   runs another build of the app
  * @throws {Error} with what it printed, where it ends or is not ready in time
  */
 export async function runApp(
   name: "stream-processor" | "query-api" | "error-stream",
   portVariable: string,
   env: Record<string, string>,
-  { awaitReady = true }: { awaitReady?: boolean } = {},
+  { awaitReady = true, command }: { awaitReady?: boolean; command?: readonly string[] } = {},
 ): Promise<RunningApp> {
   const port = freePort();
-  const child = Bun.spawn([process.execPath, resolve(REPOSITORY, `apps/${name}/src/main.ts`)], {
-    // Only what is given: a variable of the machine must not steer a test.
-    env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      LOG_LEVEL: "debug",
-      ...env,
-      [portVariable]: String(port),
+  const child = Bun.spawn(
+    [...(command ?? [process.execPath, resolve(REPOSITORY, `apps/${name}/src/main.ts`)])],
+    {
+      // Only what is given: a variable of the machine must not steer a test.
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        LOG_LEVEL: "debug",
+        ...env,
+        [portVariable]: String(port),
+      },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
     },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+  );
   let output = "";
   const collect = async (stream: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();

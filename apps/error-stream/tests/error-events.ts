@@ -1,0 +1,16 @@
+import type { ErrorEvent } from "@timespan/telemetry/wire/error-event";
+
+/** An error of the contract; its message is its id unless said otherwise. */
+export function errorEvent(id: string, fields: Partial<ErrorEvent> = {}): ErrorEvent {
+  return {
+    type: "log",
+    event_id: id,
+    timestamp: "2026-11-21T14:59:00.000000Z",
+    service_name: "checkout",
+    environment: "production",
+    level: "ERROR",
+    message: id,
+    labels: { region: "eu" },
+    ...fields,
+  };
+}
