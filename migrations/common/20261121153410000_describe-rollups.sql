@@ -43,20 +43,34 @@ BEGIN
     JOIN pg_catalog.pg_class AS view ON view.oid = attribute.attrelid
     WHERE view.relnamespace = 'timespan'::regnamespace
       AND view.relkind = 'v'
-      AND view.relname ~ '_(1m|10m|1h)$'
+      AND view.relname ~ '_(1m|10m|1h)(_stored)?$'
   LOOP
     EXECUTE meaning.statement;
   END LOOP;
 END
 $$;
 
-GRANT SELECT ON
-  timespan.endpoint_latency_bins_1m, timespan.endpoint_latency_bins_1h,
-  timespan.endpoint_red_1m, timespan.endpoint_red_1h,
-  timespan.service_latency_bins_1m, timespan.service_latency_bins_10m, timespan.service_latency_bins_1h,
-  timespan.service_red_1m, timespan.service_red_10m, timespan.service_red_1h,
-  timespan.log_counts_1m, timespan.log_counts_1h
-TO timespan_reader;
+DO $$
+DECLARE
+  rollup name;
+BEGIN
+  FOR rollup IN
+    SELECT relname FROM pg_catalog.pg_class
+    WHERE relnamespace = 'timespan'::regnamespace AND relkind = 'v' AND relname ~ '_(1m|10m|1h)$'
+  LOOP
+    EXECUTE format(
+      'COMMENT ON VIEW timespan.%I IS %L', rollup || '_stored',
+      format('What of timespan.%s is stored: every row up to its watermark (timespan.rollup_watermarks), none beyond.', rollup)
+    );
+    EXECUTE format('GRANT SELECT ON timespan.%I, timespan.%I TO timespan_reader', rollup, rollup || '_stored');
+  END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION timespan.rollup_watermarks() IS
+  'Up to when each rollup is stored; -infinity where nothing is. It only grows, so what was read of it a while ago holds.';
+REVOKE EXECUTE ON FUNCTION timespan.rollup_watermarks() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION timespan.rollup_watermarks() TO timespan_reader;
 
 CREATE FUNCTION apm.bin_duration_us(duration_bin smallint) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURNS NULL ON NULL INPUT

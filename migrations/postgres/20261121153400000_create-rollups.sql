@@ -173,6 +173,25 @@ SELECT
 FROM timespan.log_records
 GROUP BY 1, 2, 3, 4, 5;
 
+-- Nothing of them is stored, which is what their watermarks say too.
+DO $$
+DECLARE
+  rollup name;
+BEGIN
+  FOR rollup IN SELECT relname FROM pg_class WHERE relnamespace = 'timespan'::regnamespace AND relkind = 'v' AND relname ~ '_(1m|10m|1h)$' LOOP
+    EXECUTE format('CREATE VIEW timespan.%I AS SELECT * FROM timespan.%I WHERE false', rollup || '_stored', rollup);
+  END LOOP;
+END
+$$;
+
+CREATE FUNCTION timespan.rollup_watermarks() RETURNS TABLE (rollup text, stored_until timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  SELECT left(relname, -length('_stored')), TIMESTAMPTZ '-infinity'
+  FROM pg_class
+  WHERE relnamespace = 'timespan'::regnamespace AND relname LIKE '%\_stored';
+END;
+
 CREATE FUNCTION timespan.maintain_rollups(
   retention_spans interval,
   retention_logs interval,

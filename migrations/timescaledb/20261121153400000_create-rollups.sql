@@ -252,6 +252,34 @@ BEGIN
 END
 $$;
 
+-- What of each rollup is stored, apart from its real-time part. The query API reads these up to their watermarks and
+-- raw spans beyond: a union of both would neither be aggregated where it lies in the columnstore nor be planned quickly.
+DO $$
+DECLARE
+  aggregate record;
+BEGIN
+  FOR aggregate IN
+    SELECT view_name, materialization_hypertable_schema AS schema_name, materialization_hypertable_name AS table_name
+    FROM timescaledb_information.continuous_aggregates
+    WHERE view_schema = 'timespan'
+  LOOP
+    EXECUTE format(
+      'CREATE VIEW timespan.%I AS SELECT * FROM %I.%I', aggregate.view_name || '_stored', aggregate.schema_name, aggregate.table_name
+    );
+  END LOOP;
+END
+$$;
+
+CREATE FUNCTION timespan.rollup_watermarks() RETURNS TABLE (rollup text, stored_until timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  SELECT
+    user_view_name::text,
+    coalesce(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id)), '-infinity')
+  FROM _timescaledb_catalog.continuous_agg
+  WHERE user_view_schema = 'timespan';
+END;
+
 -- One job refreshes all levels, each from the one before it. Policies would be twelve, started in no order: a late
 -- row would need a turn of each level above it, and a small machine a worker for each.
 CREATE PROCEDURE timespan.refresh_rollups(job_id integer, config jsonb)
@@ -259,31 +287,60 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   level record;
+  chunk regclass;
+  hours_stored_until timestamptz := (SELECT max(stored_until) FROM timespan.rollup_watermarks() WHERE rollup LIKE '%\_1h');
 BEGIN
   -- Estimates of groups by six columns are far off; sorting millions of rows instead of hashing them took six times as long.
   PERFORM set_config('enable_sort', 'off', false);
   PERFORM set_config('enable_incremental_sort', 'off', false);
   PERFORM set_config('work_mem', '64MB', false);
   FOR level IN
-    SELECT rollup, (config ->> kept)::interval AS kept_for, (config ->> delay)::interval AS delayed_by
+    SELECT
+      rollup,
+      (config ->> kept)::interval AS kept_for,
+      (config ->> delay)::interval AS delayed_by,
+      -- Oldest first: the watermark, below which nothing is computed live, must not overtake what is not stored yet.
+      jsonb_build_object('buckets_per_batch', buckets, 'refresh_newest_first', false) AS options
     FROM (VALUES
-      ('endpoint_latency_bins_1m', 'spans_kept', 'delay'),
-      ('endpoint_red_1m', 'spans_kept', 'delay'),
-      ('service_latency_bins_1m', 'spans_kept', 'delay'),
-      ('service_red_1m', 'spans_kept', 'delay'),
-      ('service_latency_bins_10m', 'spans_kept', 'delay'),
-      ('service_red_10m', 'spans_kept', 'delay'),
-      ('endpoint_latency_bins_1h', 'spans_kept', 'hour_delay'),
-      ('endpoint_red_1h', 'spans_kept', 'hour_delay'),
-      ('service_latency_bins_1h', 'spans_kept', 'hour_delay'),
-      ('service_red_1h', 'spans_kept', 'hour_delay'),
-      ('log_counts_1m', 'logs_kept', 'delay'),
-      ('log_counts_1h', 'logs_kept', 'hour_delay')
-    ) AS step (rollup, kept, delay)
+      ('endpoint_latency_bins_1m', 'spans_kept', 'delay', 10),
+      ('endpoint_red_1m', 'spans_kept', 'delay', 60),
+      ('service_latency_bins_1m', 'spans_kept', 'delay', 60),
+      ('service_red_1m', 'spans_kept', 'delay', 60),
+      ('service_latency_bins_10m', 'spans_kept', 'delay', 6),
+      ('service_red_10m', 'spans_kept', 'delay', 6),
+      ('endpoint_latency_bins_1h', 'spans_kept', 'hour_delay', 1),
+      ('endpoint_red_1h', 'spans_kept', 'hour_delay', 6),
+      ('service_latency_bins_1h', 'spans_kept', 'hour_delay', 6),
+      ('service_red_1h', 'spans_kept', 'hour_delay', 6),
+      ('log_counts_1m', 'logs_kept', 'delay', 60),
+      ('log_counts_1h', 'logs_kept', 'hour_delay', 6)
+    ) AS step (rollup, kept, delay, buckets)
   LOOP
     CALL public.refresh_continuous_aggregate(
-      format('timespan.%I', level.rollup)::regclass, now() - level.kept_for, now() - level.delayed_by
+      format('timespan.%I', level.rollup)::regclass,
+      now() - level.kept_for,
+      now() - level.delayed_by,
+      options => level.options
     );
+    COMMIT;
+  END LOOP;
+
+  -- What long windows are read from goes to the columnstore hour by hour, not only when its chunk ends.
+  IF hours_stored_until IS NOT DISTINCT FROM (SELECT max(stored_until) FROM timespan.rollup_watermarks() WHERE rollup LIKE '%\_1h') THEN
+    RETURN;
+  END IF;
+  PERFORM set_config('timescaledb.compress_truncate_behaviour', 'truncate_or_delete', false);
+  FOR chunk IN
+    SELECT format('%I.%I', part.chunk_schema, part.chunk_name)::regclass
+    FROM timescaledb_information.chunks AS part
+    JOIN timescaledb_information.continuous_aggregates AS aggregate
+      ON aggregate.materialization_hypertable_schema = part.hypertable_schema
+     AND aggregate.materialization_hypertable_name = part.hypertable_name
+    WHERE aggregate.view_schema = 'timespan'
+      AND aggregate.view_name ~ '_(10m|1h)$'
+      AND part.range_end > now() - INTERVAL '1 day'
+  LOOP
+    CALL public.convert_to_columnstore(chunk, if_not_columnstore => true);
     COMMIT;
   END LOOP;
 END

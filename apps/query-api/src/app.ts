@@ -3,8 +3,8 @@ import type { Logger } from "@timespan/runtime/logger";
 import type { Registry } from "@timespan/runtime/metrics";
 import type { VerifyKey } from "@timespan/store/api-keys/key-verifier";
 import type { Database } from "@timespan/store/database";
-import type { RollupUse } from "@timespan/store/query/request-segments";
-import { rollupsAreStored } from "@timespan/store/query/stored-rollups";
+import type { RollupOptions, RollupUse, RollupWatermarks } from "@timespan/store/query/request-segments";
+import { readRollupWatermarks } from "@timespan/store/query/stored-rollups";
 import { Hono, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
@@ -55,6 +55,9 @@ export interface KeySettings {
   requestsPerMinute: number | undefined;
 }
 
+/** How old what is known of the rollups may be: until it is looked up again, what was stored since is read raw. */
+const WATERMARKS_KEPT_MS = 2_000;
+
 /** The API as a portable fetch handler: `createApp(…).fetch(request)`. */
 export function createApp(options: AppOptions): Hono<ApiEnv> {
   const { database, clock, logger, registry } = options;
@@ -87,7 +90,7 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
 
   const metric = <S extends MetricSchema, Q extends object, A extends object>(route: MetricRoute<S, Q, A>) =>
     metricRoute(route, options.metrics, clock);
-  const rollups = whereStored(database, options.metrics.rollups);
+  const rollups = whereStored(database, options.metrics.rollups, options.clock);
 
   app.get("/health", healthRoute());
   app.get("/ready", readyRoute({ database, logger, ingestLagMaxSeconds: options.ingestLagMaxSeconds }));
@@ -111,12 +114,20 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   return app;
 }
 
-/** Which rollups may be read, once the database has said whether it stores any. */
-function whereStored(database: Database, rollups: RollupUse): () => Promise<RollupUse> {
-  let known: RollupUse | undefined;
+/** Which rollups may be read and up to when, as of at most {@link WATERMARKS_KEPT_MS} ago. */
+function whereStored(database: Database, rollups: RollupOptions, clock: Clock): () => Promise<RollupUse> {
+  let known: { atMs: number; storedUntilUs: Promise<RollupWatermarks> } | undefined;
   return async () => {
-    known ??= { ...rollups, enabled: rollups.enabled && (await rollupsAreStored(database)) };
-    return known;
+    if (!rollups.enabled) return { ...rollups, storedUntilUs: { service: {}, endpoint: {} } };
+    const nowMs = clock.nowMs();
+    if (known === undefined || nowMs - known.atMs > WATERMARKS_KEPT_MS) {
+      const asked = { atMs: nowMs, storedUntilUs: readRollupWatermarks(database) };
+      known = asked;
+      asked.storedUntilUs.catch(() => {
+        if (known === asked) known = undefined;
+      });
+    }
+    return { ...rollups, storedUntilUs: await known.storedUntilUs };
   };
 }
 

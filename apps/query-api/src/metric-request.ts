@@ -1,6 +1,6 @@
 import type { Clock } from "@timespan/runtime/clock";
 import type { Database } from "@timespan/store/database";
-import type { RollupUse, Window } from "@timespan/store/query/request-segments";
+import type { RollupOptions, Window } from "@timespan/store/query/request-segments";
 import type { Access } from "@timespan/telemetry/access";
 import { ALL_ENVIRONMENTS } from "@timespan/telemetry/api/request-figures";
 import { resolveTimeRange } from "@timespan/telemetry/time-range";
@@ -17,7 +17,7 @@ export interface MetricSettings {
   quantizationMs: number;
   /** Of a window that was not given. */
   defaultWindowMs: number;
-  rollups: RollupUse;
+  rollups: RollupOptions;
 }
 
 /** The parameters that every route of metrics takes. */

@@ -21,7 +21,9 @@ const WINDOW = { fromUs: NOW_US - HOUR_US, toUs: NOW_US };
 const SOME_ACCESS = { environments: ["production", "staging"], services: ["cart"] };
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "ffffffffffffffff";
-const ROLLUPS = { enabled: true, thresholdMs: 300_000 };
+/** Stored up to the last hour, so that windows are read from every level and from raw spans. */
+const STORED = { "1h": NOW_US - HOUR_US, "10m": NOW_US - HOUR_US / 3, "1m": NOW_US - HOUR_US / 20 };
+const ROLLUPS = { enabled: true, thresholdMs: 300_000, storedUntilUs: { service: STORED, endpoint: STORED } };
 const after = { timeUs: NOW_US, durationUs: 250, sourceId: 1, sourceOffset: 42, sourceIndex: 0 };
 
 const ERROR_FILTER = {

@@ -73,8 +73,8 @@ function readSegment(
   const time = isRaw ? sql`start_time` : sql`bucket`;
   const key = question.key(time);
   const bin = quantiles.length > 0 ? sql`duration_bin` : sql`NULL::smallint AS duration_bin`;
-  const red = isRaw ? sql`timespan.spans` : sql`${sql(`timespan.${grain}_red_${source}`)}`;
-  const bins = isRaw ? red : sql`${sql(`timespan.${grain}_latency_bins_${source}`)}`;
+  const red = isRaw ? sql`timespan.spans` : sql`${sql(`timespan.${grain}_red_${source}_stored`)}`;
+  const bins = isRaw ? red : sql`${sql(`timespan.${grain}_latency_bins_${source}_stored`)}`;
   const counts = isRaw
     ? sql`sum(sample_weight) AS span_count,
       coalesce(sum(sample_weight) FILTER (WHERE status_code = ${STATUS_CODE.ERROR}), 0) AS error_count,

@@ -23,15 +23,22 @@ export interface Window {
   toUs: TimeUs;
 }
 
-export interface RollupUse {
+export interface RollupOptions {
   enabled: boolean;
   /** Windows up to this long are read raw: there is little to save, and raw is never a refresh behind. */
   thresholdMs: number;
 }
 
+/** Up to when the rollups of each grain and level are stored, exclusive; absent where nothing is. */
+export type RollupWatermarks = Record<RollupGrain, Partial<Record<RollupLevel, TimeUs>>>;
+
+export interface RollupUse extends RollupOptions {
+  storedUntilUs: RollupWatermarks;
+}
+
 /**
- * Decides what a window is read from: buckets of the coarsest rollup that lie whole within it, finer ones around them,
- * and raw spans at edges that are on no whole minute. The segments follow one another without gap or overlap, so that
+ * Decides what a window is read from: stored buckets of the coarsest rollup that lie whole within it, finer ones around
+ * them, and raw spans at edges that are on no whole minute and where nothing is stored yet. The segments follow one another without gap or overlap, so that
  * their sums are the window's. With `stepUs`, the length of the intervals of a series, no bucket is larger than an
  * interval or lies in two; both count from the Unix epoch.
  */
@@ -45,20 +52,25 @@ export function planSegments(
   const levels = usesRollups
     ? ROLLUPS[grain].filter(({ bucketUs }) => stepUs === null || stepUs % bucketUs === 0)
     : [];
-  return fill(window, levels);
+  return fill(window, levels, rollups.storedUntilUs[grain]);
 }
 
-function fill({ fromUs, toUs }: Window, [coarsest, ...finer]: readonly Rollup[]): Segment[] {
+function fill(
+  { fromUs, toUs }: Window,
+  [coarsest, ...finer]: readonly Rollup[],
+  storedUntilUs: RollupWatermarks[RollupGrain],
+): Segment[] {
   if (fromUs >= toUs) return [];
   if (coarsest === undefined) return [{ source: "raw", fromUs, toUs }];
   const { level, bucketUs } = coarsest;
   const firstUs = Math.ceil(fromUs / bucketUs) * bucketUs;
-  const endUs = Math.floor(toUs / bucketUs) * bucketUs;
-  if (firstUs >= endUs) return fill({ fromUs, toUs }, finer);
+  const lastUs = Math.min(toUs, storedUntilUs[level] ?? Number.NEGATIVE_INFINITY);
+  const endUs = Math.floor(lastUs / bucketUs) * bucketUs;
+  if (!(firstUs < endUs)) return fill({ fromUs, toUs }, finer, storedUntilUs);
   return [
-    ...fill({ fromUs, toUs: firstUs }, finer),
+    ...fill({ fromUs, toUs: firstUs }, finer, storedUntilUs),
     { source: level, fromUs: firstUs, toUs: endUs },
-    ...fill({ fromUs: endUs, toUs }, finer),
+    ...fill({ fromUs: endUs, toUs }, finer, storedUntilUs),
   ];
 }
 
