@@ -112,11 +112,11 @@ describe("every app", () => {
     "%s can be given each of its settings that the stack does not decide itself",
     (name) => {
       const decided =
-        /^KAFKA_(BROKERS_LOCAL|SSL|SASL|AWS)|^AWS_|^(PORT|ERROR_STREAM_PORT|STREAM_PROCESSOR_PORT)$/;
+        /^KAFKA_(BROKERS_LOCAL|SSL|SASL|AWS)|^AWS_|^REDIS_(?!HOST)|^(PORT|ERROR_STREAM_PORT|STREAM_PROCESSOR_PORT)$/;
       for (const setting of settingsOf(name).filter((each) => !decided.test(each.name))) {
         const value = environmentOf(name)[setting.name];
         expect(value).toBeDefined();
-        const fixed = ["HOST", "DATABASE_URL", "KAFKA_BROKERS"].includes(setting.name);
+        const fixed = ["HOST", "DATABASE_URL", "KAFKA_BROKERS", "REDIS_HOST"].includes(setting.name);
         if (fixed) continue;
         // Empty counts as absent, so the default stands in one place: the app. One that the machine decides does not.
         const own = composeSettings.find((each) => each.name === setting.name)?.fallback ?? "";

@@ -1,3 +1,4 @@
+import type { CacheOutcome } from "@timespan/cache/answer-cache";
 import type { VerifiedKey } from "@timespan/store/api-keys/key-verifier";
 import type { Database } from "@timespan/store/database";
 import type { Access } from "@timespan/telemetry/access";
@@ -20,9 +21,9 @@ export interface ApiEnv {
 /** What a request learns on its way, for the line that is logged about it. */
 export interface RequestFacts {
   /** What the cache did for it. */
-  cache?: "hit" | "stale" | "miss" | "bypass";
+  cache?: CacheOutcome;
   /** Where the answer came from. */
-  source?: string;
+  source?: string | undefined;
   /** Items of the answer. */
   rows?: number;
 }

@@ -1,3 +1,5 @@
+import { createAnswerCache } from "@timespan/cache/answer-cache";
+import type { RedisStore } from "@timespan/cache/redis-store";
 import type { Clock } from "@timespan/runtime/clock";
 import type { Logger } from "@timespan/runtime/logger";
 import type { Registry } from "@timespan/runtime/metrics";
@@ -39,6 +41,8 @@ export interface AppOptions {
   database: Database;
   /** Absent where everybody may ask. */
   keys: KeySettings | undefined;
+  /** Absent where no answers are kept. */
+  redis: RedisStore | undefined;
   clock: Clock;
   logger: Logger;
   registry: Registry;
@@ -88,9 +92,16 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
     }),
   );
 
+  const cache = createAnswerCache({
+    store: options.redis,
+    clock,
+    logger,
+    onOutcome: (outcome) => metrics.cacheAnswers.inc({ outcome }),
+    onTooLarge: () => metrics.cacheTooLarge.inc(),
+  });
   const metric = <S extends MetricSchema, Q extends object, A extends object>(route: MetricRoute<S, Q, A>) =>
-    metricRoute(route, options.metrics, clock);
-  const rollups = whereStored(database, options.metrics.rollups, options.clock);
+    metricRoute(route, { database, cache, settings: options.metrics, clock });
+  const rollups = whereStored(database, options.metrics.rollups, clock);
 
   app.get("/health", healthRoute());
   app.get("/ready", readyRoute({ database, logger, ingestLagMaxSeconds: options.ingestLagMaxSeconds }));

@@ -1,3 +1,4 @@
+import { type RedisConnection, redisConnection, redisSettings } from "@timespan/cache/redis-settings";
 import { AUTH_OFF_WARNING, authSetting, isAuthRequired, isLoopback } from "@timespan/runtime/auth-setting";
 import { flag, list, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
 import { z } from "zod";
@@ -7,6 +8,12 @@ import type { MetricSettings } from "./metric-request.ts";
 function isOrigin(text: string): boolean {
   return text === "*" || (URL.canParse(text) && new URL(text).origin === text);
 }
+
+const cachePrefix = (fallback: string) =>
+  z
+    .string()
+    .regex(/^[\w:.-]{1,100}$/, "must be letters, digits, and : . - _, at most 100")
+    .default(fallback);
 
 /** Every setting of the query-api: name, default, limits and meaning. */
 export const settings = z.object({
@@ -39,6 +46,19 @@ export const settings = z.object({
   ROLLUP_THRESHOLD_MINUTES: wholeNumber(5, 0, 1_440).describe(
     "Windows of metrics up to this many minutes are read from raw spans.",
   ),
+  ...redisSettings,
+  METRICS_CACHE_PREFIX: cachePrefix("apm:metrics:v1").describe(
+    "What the keys of answers about metrics begin with in Redis.",
+  ),
+  METRICS_CACHE_TTL_SECONDS: wholeNumber(20, 1, 3_600).describe(
+    "Seconds for which an answer about metrics counts as fresh; it is given out once more after them, while it is renewed.",
+  ),
+  ROLLUP_CACHE_PREFIX: cachePrefix("apm:metrics-rollup").describe(
+    "The same for windows long enough for rollups.",
+  ),
+  ROLLUP_CACHE_TTL_SECONDS: wholeNumber(60, 1, 3_600).describe(
+    "The same for windows long enough for rollups.",
+  ),
   INGEST_LAG_MAX_SECONDS: wholeNumber(60, 1, 86_400).describe(
     "Seconds that stored data may be behind Kafka before /ready says so.",
   ),
@@ -59,6 +79,7 @@ export interface QueryApiConfig {
   corsAllowedOrigins: readonly string[];
   ingestLagMaxSeconds: number;
   metrics: MetricSettings;
+  redis: RedisConnection | undefined;
   logLevel: string;
   warnings: string[];
 }
@@ -81,7 +102,12 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       quantizationMs: given.METRICS_QUANTIZATION_SECONDS * 1_000,
       defaultWindowMs: given.SERVICE_METRICS_DEFAULT_WINDOW_MINUTES * 60_000,
       rollups: { enabled: given.ROLLUP_ENABLED, thresholdMs: given.ROLLUP_THRESHOLD_MINUTES * 60_000 },
+      kept: {
+        rollups: { prefix: given.ROLLUP_CACHE_PREFIX, ttlMs: given.ROLLUP_CACHE_TTL_SECONDS * 1_000 },
+        others: { prefix: given.METRICS_CACHE_PREFIX, ttlMs: given.METRICS_CACHE_TTL_SECONDS * 1_000 },
+      },
     },
+    redis: redisConnection(given),
     logLevel: given.LOG_LEVEL,
     warnings: [...replacedVariables(env), ...(isOpen ? [AUTH_OFF_WARNING] : [])],
   };

@@ -1,3 +1,4 @@
+import { openRedisStore } from "@timespan/cache/redis-store";
 import { systemClock } from "@timespan/runtime/clock";
 import { Lifecycle } from "@timespan/runtime/lifecycle";
 import { createLogger } from "@timespan/runtime/logger";
@@ -32,11 +33,14 @@ try {
     readOnly: true,
   });
   lifecycle.onStop("database", () => closeDatabase(database));
+  const redis = config.redis === undefined ? undefined : openRedisStore(config.redis, logger);
+  if (redis !== undefined) lifecycle.onStop("redis", () => redis.close());
   const keys = config.authRequired ? openKeys() : undefined;
 
   const app = createApp({
     database,
     keys,
+    redis,
     clock: systemClock,
     logger,
     registry: createRegistry("query-api"),

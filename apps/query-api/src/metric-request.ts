@@ -1,4 +1,6 @@
+import { type AnswerCache, cacheKey } from "@timespan/cache/answer-cache";
 import type { Clock } from "@timespan/runtime/clock";
+import { cancellable } from "@timespan/store/cancellable";
 import type { Database } from "@timespan/store/database";
 import type { RollupOptions, Window } from "@timespan/store/query/request-segments";
 import type { Access } from "@timespan/telemetry/access";
@@ -8,6 +10,7 @@ import { formatTimestamp, type TimeUs } from "@timespan/telemetry/timestamp";
 import type { Context, Handler } from "hono";
 import type { z } from "zod";
 import type { ApiEnv } from "./api-env.ts";
+import { cachedResponse } from "./cached-response.ts";
 import type { Operation } from "./operation.ts";
 import { environment, readParameters, text, time } from "./parameters.ts";
 import { invalidParameters, type ParameterProblem } from "./problem.ts";
@@ -18,6 +21,21 @@ export interface MetricSettings {
   /** Of a window that was not given. */
   defaultWindowMs: number;
   rollups: RollupOptions;
+  /** How long answers are kept, and under which keys: those to windows that rollups may hold, and all others. */
+  kept: { rollups: Kept; others: Kept };
+}
+
+export interface Kept {
+  prefix: string;
+  ttlMs: number;
+}
+
+/** What every route of metrics works with. */
+export interface MetricContext {
+  database: Database;
+  cache: AnswerCache;
+  settings: MetricSettings;
+  clock: Clock;
 }
 
 /** The parameters that every route of metrics takes. */
@@ -49,18 +67,50 @@ export interface Asker {
 
 export type Asked<Question> = { ok: true; question: Question } | { ok: false; problems: ParameterProblem[] };
 
-/** Reads parameters, then answers: between the two lies all that an answer depends on. */
+/**
+ * Reads parameters, then answers, from the cache where it can: all that an answer depends on is the question, and what
+ * the caller may see.
+ */
 export function metricRoute<S extends MetricSchema, Question extends object, Answer extends object>(
   route: MetricRoute<S, Question, Answer>,
-  settings: MetricSettings,
-  clock: Clock,
+  { database, cache, settings, clock }: MetricContext,
 ): Handler<ApiEnv> {
   return async (c) => {
     const asked = readQuestion(route, settings, c, clock.nowMs());
     if (!asked.ok) return invalidParameters(asked.problems);
-    const asker = { database: c.get("database"), access: c.get("access") };
-    return c.json(await route.answer(asked.question, asker));
+    const { question, window } = asked;
+    const facts = c.get("facts");
+    const access = inOrder(c.get("access"));
+    const { prefix, ttlMs } = keptFor(window, settings);
+    const answer = await cache.answer({
+      key: cacheKey(prefix, route.name, [question, access]),
+      ttlMs,
+      signal: c.get("signal"),
+      async load(signal) {
+        const loaded = await route.answer(question, { database: cancellable(database, signal), access });
+        facts.source = sourceOf(loaded);
+        return JSON.stringify(loaded);
+      },
+    });
+    facts.cache = answer.outcome;
+    return cachedResponse(c, answer, settings.quantizationMs, clock);
   };
+}
+
+function keptFor({ fromUs, toUs }: Window, { rollups, kept }: MetricSettings): Kept {
+  return rollups.enabled && toUs - fromUs > rollups.thresholdMs * 1_000 ? kept.rollups : kept.others;
+}
+
+/** Two keys that may see the same share answers, in whatever order they name it. */
+function inOrder({ environments, services }: Access): Access {
+  return { environments: environments?.toSorted() ?? null, services: services?.toSorted() ?? null };
+}
+
+/** Where an answer came from, as it says itself; of several series, the first speaks for all. */
+function sourceOf(answer: object): string | undefined {
+  const said: unknown = Array.isArray(answer) ? answer[0] : answer;
+  const isSaid = typeof said === "object" && said !== null && "source" in said;
+  return isSaid && typeof said.source === "string" ? said.source : undefined;
 }
 
 function readQuestion<S extends MetricSchema, Question extends object, Answer extends object>(
@@ -68,7 +118,7 @@ function readQuestion<S extends MetricSchema, Question extends object, Answer ex
   settings: MetricSettings,
   c: Context<ApiEnv>,
   nowMs: number,
-): Asked<Question> {
+): { ok: true; question: Question; window: Window } | { ok: false; problems: ParameterProblem[] } {
   const { path, problems: pathProblems } = readPath(c, route.operation);
   const { values, problems } = readParameters(new URL(c.req.url).searchParams, route.operation.parameters, {
     labels: false,
@@ -82,7 +132,9 @@ function readQuestion<S extends MetricSchema, Question extends object, Answer ex
   if (!resolved.ok) problems.push(...resolved.problems);
   if (problems.length > 0 || !resolved.ok) return { ok: false, problems };
   // Complete, as there was no problem; closed, as there is a default.
-  return route.ask({ values: values as z.output<S>, path, window: resolved.range as Window });
+  const window = resolved.range as Window;
+  const asked = route.ask({ values: values as z.output<S>, path, window });
+  return asked.ok ? { ...asked, window } : asked;
 }
 
 /** The parameters in the path, without their percent encoding. */

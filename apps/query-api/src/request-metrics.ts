@@ -6,6 +6,8 @@ export interface RequestMetrics {
   count(route: string, status: number, durationMs: number): void;
   turnedAway: Counter<"reason">;
   refusedKeys: Counter<"reason">;
+  cacheAnswers: Counter<"outcome">;
+  cacheTooLarge: Counter;
 }
 
 export function createRequestMetrics(registry: Registry): RequestMetrics {
@@ -35,9 +37,22 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
     labelNames: ["reason"] as const,
     registers: [registry],
   });
+  const cacheAnswers = new Counter({
+    name: "query_api_cache_answers_total",
+    help: "Answers about metrics by what the cache did for them: hit, stale, miss, shared, bypass.",
+    labelNames: ["outcome"] as const,
+    registers: [registry],
+  });
+  const cacheTooLarge = new Counter({
+    name: "query_api_cache_too_large_total",
+    help: "Answers that were not kept because they are too large.",
+    registers: [registry],
+  });
   return {
     turnedAway,
     refusedKeys,
+    cacheAnswers,
+    cacheTooLarge,
     count(route, status, durationMs) {
       const labels = { http_route: route, http_response_status_code: status };
       requests.inc(labels);

@@ -18,7 +18,12 @@ describe("the configuration", () => {
         quantizationMs: 10_000,
         defaultWindowMs: 900_000,
         rollups: { enabled: true, thresholdMs: 300_000 },
+        kept: {
+          rollups: { prefix: "apm:metrics-rollup", ttlMs: 60_000 },
+          others: { prefix: "apm:metrics:v1", ttlMs: 20_000 },
+        },
       },
+      redis: undefined,
       logLevel: "info",
       warnings: [],
     });

@@ -17,6 +17,7 @@ export function testApp(database: Database, overrides: Partial<AppOptions> = {})
   return createApp({
     database,
     keys: undefined,
+    redis: undefined,
     clock: systemClock,
     logger: createLogger("query-api tests", "silent"),
     registry: createRegistry("query-api"),
@@ -27,6 +28,10 @@ export function testApp(database: Database, overrides: Partial<AppOptions> = {})
       quantizationMs: 10_000,
       defaultWindowMs: 15 * 60_000,
       rollups: { enabled: true, thresholdMs: 5 * 60_000 },
+      kept: {
+        rollups: { prefix: "apm:metrics-rollup", ttlMs: 60_000 },
+        others: { prefix: "apm:metrics:v1", ttlMs: 20_000 },
+      },
     },
     ...overrides,
   });
