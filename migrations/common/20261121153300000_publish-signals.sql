@@ -84,31 +84,86 @@ COMMENT ON FUNCTION timespan.move_late_rows(interval, interval, interval, intege
 REVOKE EXECUTE ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) TO timespan_writer;
 
+-- What the login may see of a table, as the table has it. For a login that sees everything the first branch is the table
+-- itself: every condition reaches its chunks. For others it is a view with a barrier: conditions whose functions could
+-- tell of hidden rows (all but the comparisons of one type) are checked after the hidden rows are gone.
+CREATE VIEW timespan.restricted_spans WITH (security_barrier) AS
+SELECT * FROM timespan.spans
+WHERE (timespan.visible_environments() IS NULL OR environment = ANY (timespan.visible_environments()))
+  AND (timespan.visible_services() IS NULL OR service_name = ANY (timespan.visible_services()));
+COMMENT ON VIEW timespan.restricted_spans IS 'The spans that an analyst with limits may see.';
+
+CREATE VIEW timespan.visible_spans AS
+SELECT * FROM timespan.spans WHERE timespan.sees_everything()
+UNION ALL
+SELECT * FROM timespan.restricted_spans WHERE NOT timespan.sees_everything();
+COMMENT ON VIEW timespan.visible_spans IS 'The spans that the login of this session may see.';
+
+CREATE VIEW timespan.restricted_log_records WITH (security_barrier) AS
+SELECT * FROM timespan.log_records
+WHERE (timespan.visible_environments() IS NULL OR environment = ANY (timespan.visible_environments()))
+  AND (timespan.visible_services() IS NULL OR service_name = ANY (timespan.visible_services()));
+COMMENT ON VIEW timespan.restricted_log_records IS 'The log records that an analyst with limits may see.';
+
+CREATE VIEW timespan.visible_log_records AS
+SELECT * FROM timespan.log_records WHERE timespan.sees_everything()
+UNION ALL
+SELECT * FROM timespan.restricted_log_records WHERE NOT timespan.sees_everything();
+COMMENT ON VIEW timespan.visible_log_records IS 'The log records that the login of this session may see.';
+
+-- Their columns are those of the tables, and so are the comments.
+DO $$
+DECLARE
+  described record;
+BEGIN
+  FOR described IN
+    SELECT prefix || relation.relname AS view_name, attribute.attname, col_description(relation.oid, attribute.attnum) AS text
+    FROM pg_class AS relation
+    JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0 AND NOT attribute.attisdropped
+    CROSS JOIN (VALUES ('restricted_'), ('visible_')) AS prefixes (prefix)
+    WHERE relation.oid IN ('timespan.spans'::regclass, 'timespan.log_records'::regclass)
+  LOOP
+    EXECUTE format('COMMENT ON COLUMN timespan.%I.%I IS %L', described.view_name, described.attname, described.text);
+  END LOOP;
+END
+$$;
+
 CREATE VIEW apm.spans AS
 SELECT
-  start_time,
-  service_name,
-  environment,
-  span_name,
-  endpoint,
-  CASE span_kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT' WHEN 4 THEN 'PRODUCER' WHEN 5 THEN 'CONSUMER' END AS span_kind,
-  CASE status_code WHEN 0 THEN 'UNSET' WHEN 1 THEN 'OK' WHEN 2 THEN 'ERROR' END AS status_code,
-  duration_us / 1000.0::double precision AS duration_ms,
-  replace(trace_id::text, '-', '') AS trace_id,
-  lpad(to_hex(span_id), 16, '0') AS span_id,
-  lpad(to_hex(parent_span_id), 16, '0') AS parent_span_id,
-  peer_service,
-  http_method,
-  http_path,
-  http_status_code,
-  status_message,
-  sample_weight,
-  attributes,
-  events,
-  links
-FROM timespan.spans;
+  span.start_time,
+  span.service_name,
+  span.environment,
+  span.span_name,
+  span.endpoint,
+  CASE span.span_kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT' WHEN 4 THEN 'PRODUCER' WHEN 5 THEN 'CONSUMER' END AS span_kind,
+  CASE span.status_code WHEN 0 THEN 'UNSET' WHEN 1 THEN 'OK' WHEN 2 THEN 'ERROR' END AS status_code,
+  span.duration_us / 1000.0::double precision AS duration_ms,
+  span.trace_id,
+  lpad(to_hex(span.span_id), 16, '0') AS span_id,
+  lpad(to_hex(span.parent_span_id), 16, '0') AS parent_span_id,
+  span.parent_span_id IS NULL AS is_root,
+  CASE WHEN span.status_code = 2 THEN coalesce(
+    span.status_message,
+    span.attributes ->> 'exception.message',
+    span.attributes ->> 'error.message',
+    jsonb_path_query_first(span.events, '$[*].attributes."exception.message"') #>> '{}'
+  ) END AS error_message,
+  span.peer_service,
+  span.http_method,
+  span.http_path,
+  span.http_status_code,
+  span.status_message,
+  span.sample_weight,
+  span.attributes,
+  span.events,
+  span.links,
+  (SELECT resource.attributes FROM timespan.resources AS resource WHERE resource.resource_id = span.resource_id) AS resource,
+  span.start_time AS timestamp,
+  span.span_name AS operation_name,
+  span.duration_us
+FROM timespan.visible_spans AS span;
 COMMENT ON VIEW apm.spans IS 'One row a span.';
-COMMENT ON COLUMN apm.spans.start_time IS 'When the span began.';
+COMMENT ON COLUMN apm.spans.start_time IS 'When the span began. Give it a range: that is what keeps a query from reading everything.';
 COMMENT ON COLUMN apm.spans.service_name IS 'Name of the service.';
 COMMENT ON COLUMN apm.spans.environment IS 'Environment, such as production.';
 COMMENT ON COLUMN apm.spans.span_name IS 'Name of the operation.';
@@ -116,9 +171,11 @@ COMMENT ON COLUMN apm.spans.endpoint IS 'The operation with ids taken out of its
 COMMENT ON COLUMN apm.spans.span_kind IS 'SERVER, CLIENT, INTERNAL, PRODUCER or CONSUMER.';
 COMMENT ON COLUMN apm.spans.status_code IS 'OK, ERROR or UNSET.';
 COMMENT ON COLUMN apm.spans.duration_ms IS 'How long it took, in milliseconds.';
-COMMENT ON COLUMN apm.spans.trace_id IS 'Trace id, 32 hex digits.';
+COMMENT ON COLUMN apm.spans.trace_id IS 'Trace id. Compares with 32 hex digits, with or without dashes.';
 COMMENT ON COLUMN apm.spans.span_id IS 'Span id, 16 hex digits.';
 COMMENT ON COLUMN apm.spans.parent_span_id IS 'Span id of the caller; null for the root of a trace.';
+COMMENT ON COLUMN apm.spans.is_root IS 'Whether it is the root of its trace.';
+COMMENT ON COLUMN apm.spans.error_message IS 'Of a span with status ERROR: its status message, or else the message of its exception.';
 COMMENT ON COLUMN apm.spans.peer_service IS 'Whom a client or producer span called, where it says so.';
 COMMENT ON COLUMN apm.spans.http_method IS 'HTTP request method.';
 COMMENT ON COLUMN apm.spans.http_path IS 'HTTP request path.';
@@ -126,33 +183,43 @@ COMMENT ON COLUMN apm.spans.http_status_code IS 'Status code of the HTTP respons
 COMMENT ON COLUMN apm.spans.status_message IS 'What went wrong, in the words of the client.';
 COMMENT ON COLUMN apm.spans.sample_weight IS 'How many spans this one stands for: 1, or more where the client sampled. Sum it instead of counting rows.';
 COMMENT ON COLUMN apm.spans.attributes IS 'The labels of the span.';
-COMMENT ON COLUMN apm.spans.events IS 'Span events, as an array of {time, name, attributes}.';
+COMMENT ON COLUMN apm.spans.events IS 'Span events, as an array of {time, name, attributes}; one row each in apm.span_events.';
 COMMENT ON COLUMN apm.spans.links IS 'Links to other spans, as an array of {trace_id, span_id, attributes}.';
+COMMENT ON COLUMN apm.spans.resource IS 'What emitted the span: OpenTelemetry resource attributes.';
+COMMENT ON COLUMN apm.spans.timestamp IS 'The same as start_time.';
+COMMENT ON COLUMN apm.spans.operation_name IS 'The same as span_name.';
+COMMENT ON COLUMN apm.spans.duration_us IS 'The same as duration_ms, in whole microseconds, for exact sums.';
 
 CREATE VIEW apm.logs AS
 SELECT
-  time,
-  service_name,
-  environment,
-  CASE WHEN severity_number < 9 THEN 'DEBUG' WHEN severity_number < 13 THEN 'INFO' WHEN severity_number < 17 THEN 'WARN' ELSE 'ERROR' END AS level,
-  severity_number,
-  severity_text,
-  body AS message,
-  replace(trace_id::text, '-', '') AS trace_id,
-  lpad(to_hex(span_id), 16, '0') AS span_id,
-  attributes
-FROM timespan.log_records;
+  record.time,
+  record.service_name,
+  record.environment,
+  CASE WHEN record.severity_number < 9 THEN 'DEBUG' WHEN record.severity_number < 13 THEN 'INFO' WHEN record.severity_number < 17 THEN 'WARN' ELSE 'ERROR' END AS level,
+  record.severity_number,
+  record.severity_text,
+  record.body AS message,
+  record.trace_id,
+  lpad(to_hex(record.span_id), 16, '0') AS span_id,
+  record.pattern_id,
+  record.attributes,
+  (SELECT resource.attributes FROM timespan.resources AS resource WHERE resource.resource_id = record.resource_id) AS resource,
+  record.time AS timestamp
+FROM timespan.visible_log_records AS record;
 COMMENT ON VIEW apm.logs IS 'One row a log record.';
-COMMENT ON COLUMN apm.logs.time IS 'When the event happened.';
+COMMENT ON COLUMN apm.logs.time IS 'When the event happened. Give it a range: that is what keeps a query from reading everything.';
 COMMENT ON COLUMN apm.logs.service_name IS 'Name of the service.';
 COMMENT ON COLUMN apm.logs.environment IS 'Environment, such as production.';
 COMMENT ON COLUMN apm.logs.level IS 'DEBUG, INFO, WARN or ERROR; TRACE counts as DEBUG and FATAL as ERROR.';
 COMMENT ON COLUMN apm.logs.severity_text IS 'The level in the words of the client.';
 COMMENT ON COLUMN apm.logs.severity_number IS 'The level as OpenTelemetry''s number, 1 to 24, for comparisons: 5 DEBUG, 9 INFO, 13 WARN, 17 ERROR.';
 COMMENT ON COLUMN apm.logs.message IS 'The message.';
-COMMENT ON COLUMN apm.logs.trace_id IS 'Trace id, 32 hex digits; null where the log belongs to no trace.';
+COMMENT ON COLUMN apm.logs.trace_id IS 'Trace id, as in apm.spans; null where the log belongs to no trace.';
 COMMENT ON COLUMN apm.logs.span_id IS 'Span id, 16 hex digits; null where the log belongs to no span.';
+COMMENT ON COLUMN apm.logs.pattern_id IS 'What the logs of one statement share: see apm.log_patterns.';
 COMMENT ON COLUMN apm.logs.attributes IS 'The labels of the log.';
+COMMENT ON COLUMN apm.logs.resource IS 'What emitted the log: OpenTelemetry resource attributes.';
+COMMENT ON COLUMN apm.logs.timestamp IS 'The same as time.';
 
 GRANT SELECT ON apm.spans, apm.logs TO timespan_reader, timespan_analyst;
 
