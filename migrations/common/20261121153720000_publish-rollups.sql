@@ -377,7 +377,7 @@ COMMENT ON COLUMN apm.log_patterns.pattern IS 'First line of the message, with <
 COMMENT ON COLUMN apm.log_patterns.log_count IS 'How many log records.';
 COMMENT ON COLUMN apm.log_patterns.first_seen IS 'When a log of this pattern was first stored by any service; null for analysts who see only some rows.';
 
--- An hour at a time, so that a condition on bucket excludes the chunks of all others. Nothing is kept for longer.
+-- An hour at a time, so that a condition on bucket excludes the chunks of all others.
 CREATE VIEW apm.trace_completeness AS
 SELECT
   hour.bucket,
@@ -390,9 +390,12 @@ SELECT
     WHEN counted.rooted_count >= 0.8 * counted.trace_count THEN 'FAIR'
     ELSE 'POOR'
   END AS grade
-FROM generate_series(
-  date_bin(INTERVAL '1 hour', now() - INTERVAL '400 days', TIMESTAMPTZ '2000-01-01 00:00:00+00'), now() + INTERVAL '1 hour', INTERVAL '1 hour'
-) AS hour (bucket)
+FROM (
+  SELECT generate_series(
+    date_bin(INTERVAL '1 hour', min(first_time), TIMESTAMPTZ '2000-01-01 00:00:00+00'), max(first_time) + INTERVAL '1 hour', INTERVAL '1 hour'
+  ) AS bucket
+  FROM timespan.trace_locator
+) AS hour
 CROSS JOIN LATERAL (
   SELECT count(*) AS trace_count, count(*) FILTER (WHERE has_root) AS rooted_count
   FROM (

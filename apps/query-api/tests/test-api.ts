@@ -4,11 +4,11 @@ import { createRegistry } from "@timespan/runtime/metrics";
 import { closeDatabase, type Database, openDatabase } from "@timespan/store/database";
 import type { LogItem } from "@timespan/telemetry/api/log-item";
 import type { SpanItem } from "@timespan/telemetry/api/span-item";
+import { storeEvents } from "@timespan/testing/store-events";
 import { createTestDatabase } from "@timespan/testing/test-database";
 import type { TestEngine } from "@timespan/testing/test-environment";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
 import { type AppOptions, createApp } from "../src/app.ts";
-import { storeEvents } from "./store-events.ts";
 
 export type TestApp = ReturnType<typeof createApp>;
 

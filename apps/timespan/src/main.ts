@@ -2,6 +2,7 @@ import { StackError } from "@timespan/local-stack/stack-error";
 import { SettingsError } from "@timespan/runtime/settings";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { addressLines, commandLines } from "./announce.ts";
+import { registerAnalysts } from "./commands/analysts-register.ts";
 import { registerDeadLetters } from "./commands/dead-letters-register.ts";
 import { down } from "./commands/down.ts";
 import { KeyCommandError } from "./commands/keys.ts";
@@ -76,6 +77,7 @@ program
   .action((kind: "log" | "span") => sample(kind, readConfig(), progress));
 
 registerDeadLetters(program, progress);
+registerAnalysts(program);
 registerKeys(program.command("keys"), (work) => withDatabase(readConfig(), "keys", work));
 
 try {

@@ -3,7 +3,6 @@ import type { Database } from "./database.ts";
 /** The newest migration of each folder that this build was made for. A test holds them equal to the files. */
 export const NEWEST_MIGRATIONS = {
   common: "20261121153720000_publish-rollups",
-  common: "20261121153720000_publish-rollups",
   timescaledb: "20261121153400000_create-rollups",
   postgres: "20261121153400000_create-rollups",
 } as const;

@@ -15,13 +15,7 @@ export async function withDatabase<T>(
   command: string,
   work: (database: Database) => Promise<T>,
 ): Promise<T> {
-  const url = config.given.databaseUrl ?? readEnvFile(config.home)?.DATABASE_URL;
-  if (url === undefined) {
-    throw new StackError(
-      `DATABASE_URL is not set, and no stack runs in ${config.home}.`,
-      "Set DATABASE_URL, or start a stack with `bun run up`.",
-    );
-  }
+  const url = databaseUrlOf(config);
   const database = openDatabase({
     url,
     applicationName: `timespan ${command}`,
@@ -35,6 +29,19 @@ export async function withDatabase<T>(
   } finally {
     await closeDatabase(database);
   }
+}
+
+/**
+ * `DATABASE_URL`, or that of the stack that runs here.
+ * @throws {StackError} where there is neither
+ */
+export function databaseUrlOf(config: Config): string {
+  const url = config.given.databaseUrl ?? readEnvFile(config.home)?.DATABASE_URL;
+  if (url !== undefined) return url;
+  throw new StackError(
+    `DATABASE_URL is not set, and no stack runs in ${config.home}.`,
+    "Set DATABASE_URL, or start a stack with `bun run up`.",
+  );
 }
 
 /** What the database answered, as something that a person can act on; other errors as they are. */

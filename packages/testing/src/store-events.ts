@@ -3,8 +3,8 @@ import { openPartition } from "@timespan/store/ingest/open-partition";
 import { writeBatch } from "@timespan/store/ingest/write-batch";
 import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
-import { TestBatch } from "@timespan/testing/test-batch";
-import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
+import { TestBatch } from "./test-batch.ts";
+import type { LogEvent, SpanEvent } from "./workload/events.ts";
 
 /**
  * Stores events as the stream-processor does: one Kafka record an event, decoded, in one batch.
