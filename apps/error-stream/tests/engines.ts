@@ -1,11 +1,11 @@
-import { type RunningApp, runApp } from "@timespan/testing/run-app";
+import { type RunningApp, type RunOptions, runApp } from "@timespan/testing/run-app";
 import { buildUws } from "../../../deploy/build-uws.ts";
 
 export interface Engine {
   name: string;
   /** A sentence for the log where it is not there. */
   missing: string | undefined;
-  run(env: Record<string, string>, options?: { awaitReady?: boolean }): Promise<RunningApp>;
+  run(env: Record<string, string>, options?: RunOptions): Promise<RunningApp>;
 }
 
 const node = Bun.which("node");

@@ -16,20 +16,25 @@ export interface RunningApp {
   stop(): Promise<void>;
 }
 
+export interface RunOptions {
+  awaitReady?: boolean;
+  command?: readonly string[];
+  port?: number;
+}
+
 /**
  * Starts an app of the product as a process of its own, on a free port, and waits until it is ready.
  * @param portVariable the app's variable for its port
  * @param options `awaitReady: false` returns at once, for a process that starts while its servers are away; `command`
- *   runs another build of the app
+ *   runs another build of the app, `port` is used where it must be a certain one
  * @throws {Error} with what it printed, where it ends or is not ready in time
  */
 export async function runApp(
   name: "stream-processor" | "query-api" | "error-stream",
   portVariable: string,
   env: Record<string, string>,
-  { awaitReady = true, command }: { awaitReady?: boolean; command?: readonly string[] } = {},
+  { awaitReady = true, command, port = freePort() }: RunOptions = {},
 ): Promise<RunningApp> {
-  const port = freePort();
   const child = Bun.spawn(
     [...(command ?? [process.execPath, resolve(REPOSITORY, `apps/${name}/src/main.ts`)])],
     {
