@@ -39,6 +39,7 @@ export const endpointTracesOperation: Operation<typeof endpointTracesParameters>
   },
   parameters: endpointTracesParameters,
   answer: endpointTraceList,
+  hasEntityTag: true,
 };
 
 /** `GET /query/services/:serviceName/endpoints/:endpointName/traces`: requests of an endpoint that are worth a look. */
