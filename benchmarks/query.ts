@@ -12,9 +12,8 @@ import { autoPorts, type Stack, startStack } from "@timespan/local-stack/start-s
 import { closeDatabase, type Database } from "@timespan/store/database";
 import { migrate } from "@timespan/store/migrate";
 import { maintainRollups } from "@timespan/store/storage/maintain-rollups";
-import { maintainStorage } from "@timespan/store/storage/maintain-storage";
 import { type RunningApp, runApp } from "@timespan/testing/run-app";
-import { openAsSuperuser } from "@timespan/testing/test-database";
+import { applyStorage, openAsSuperuser } from "@timespan/testing/test-database";
 import { RARE_WORD } from "@timespan/testing/workload/canonical";
 import { loadCanonical } from "./load-canonical.ts";
 import { cpuSeconds } from "./process-cost.ts";
@@ -41,13 +40,6 @@ const CACHED_CLIENTS = 8;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-const CHUNK_INTERVAL_MS = 6 * HOUR_MS;
-const STORAGE = {
-  retentionSpansMs: 7 * DAY_MS,
-  retentionLogsMs: 7 * DAY_MS,
-  retentionDeadLettersMs: 30 * DAY_MS,
-  chunkIntervalMs: CHUNK_INTERVAL_MS,
-};
 const ROLLUPS = { lateAfterMs: 30 * MINUTE_MS, refreshIntervalMs: 30_000, refreshDelayMs: 2 * MINUTE_MS };
 
 /** A question of the API, and how somebody would ask it of the raw rows who knows nothing of rollups. */
@@ -122,8 +114,8 @@ async function benchEngine(stack: Stack, postgresLog: string): Promise<void> {
 async function prepare(stack: Stack, database: Database, isTimescaledb: boolean): Promise<void> {
   await database`ALTER SYSTEM SET log_min_duration_statement = 0`.simple();
   await database`SELECT pg_reload_conf()`;
-  await maintainStorage(database, STORAGE);
-  await maintainRollups(database, STORAGE, ROLLUPS);
+  await applyStorage(database);
+  await maintainRollups(database, ROLLUPS);
   if (isTimescaledb)
     await database`SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000`;
   const [loaded] = await database<{ is: boolean }[]>`SELECT EXISTS (SELECT FROM timespan.spans) AS is`;
@@ -358,8 +350,8 @@ async function measureDenseMinute(stack: Stack): Promise<void> {
   await migrate({ databaseUrl: url.href });
   const database = openDatabaseForHours(url.href);
   try {
-    await maintainStorage(database, { ...STORAGE, chunkIntervalMs: 15 * MINUTE_MS });
-    await maintainRollups(database, STORAGE, ROLLUPS);
+    await applyStorage(database, { chunkIntervalMs: 15 * MINUTE_MS });
+    await maintainRollups(database, ROLLUPS);
     await database`SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000`;
     const hourMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 2 * HOUR_MS;
     const load = (fromMs: number) =>

@@ -195,10 +195,56 @@ CREATE INDEX dead_letters_received ON timespan.dead_letters (received_at);
 CREATE INDEX dead_letters_waiting ON timespan.dead_letters (dead_letter_id)
   WHERE replayed_at IS NULL AND discarded_at IS NULL;
 
+CREATE TABLE timespan.storage_settings (
+  name            text        NOT NULL,
+  environment     text,
+  length          interval    NOT NULL CHECK (length > INTERVAL '0'),
+  deleted_through timestamptz,
+  UNIQUE NULLS NOT DISTINCT (name, environment)
+);
+COMMENT ON TABLE timespan.storage_settings IS 'How long things are kept and how they are cut. The stream-processor writes its settings here when it starts; maintain_storage applies them.';
+COMMENT ON COLUMN timespan.storage_settings.name IS 'retention_spans, retention_logs, retention_rollup_1m, retention_rollup_1h, retention_dead_letters or chunk_interval.';
+COMMENT ON COLUMN timespan.storage_settings.environment IS 'The environment whose rows are kept for a shorter time, as environment_key writes it; null where it holds for all.';
+COMMENT ON COLUMN timespan.storage_settings.length IS 'The length of time: days and seconds, no months.';
+COMMENT ON COLUMN timespan.storage_settings.deleted_through IS 'Rows of the environment before this time have been deleted; null where none were yet.';
+INSERT INTO timespan.storage_settings (name, length) VALUES
+  ('retention_spans', '7 days'),
+  ('retention_logs', '7 days'),
+  ('retention_rollup_1m', '30 days'),
+  ('retention_rollup_1h', '400 days'),
+  ('retention_dead_letters', '30 days'),
+  ('chunk_interval', '6 hours');
+
+CREATE FUNCTION timespan.storage_setting(setting_name text) RETURNS interval
+LANGUAGE sql STABLE
+RETURN (SELECT length FROM timespan.storage_settings WHERE name = setting_name AND environment IS NULL);
+COMMENT ON FUNCTION timespan.storage_setting(text) IS 'The setting that holds for all environments; null where it is not set.';
+
+CREATE FUNCTION timespan.shortest_retention(setting_name text) RETURNS interval
+LANGUAGE sql STABLE
+RETURN (SELECT min(length) FROM timespan.storage_settings WHERE name = setting_name);
+COMMENT ON FUNCTION timespan.shortest_retention(text) IS 'How long rows of every environment are there: what rolls them up must look no further back.';
+
+CREATE FUNCTION timespan.environment_key(environment text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN lower(regexp_replace(environment, '[^[:alnum:]]+', '_', 'g'));
+COMMENT ON FUNCTION timespan.environment_key(text) IS 'An environment as the name of a variable can hold it, in lower case: Load-Test 2 is load_test_2.';
+
+CREATE FUNCTION timespan.retention_of(setting_name text, row_environment text) RETURNS interval
+LANGUAGE sql STABLE
+RETURN (
+  SELECT min(length)
+  FROM timespan.storage_settings
+  WHERE name = setting_name
+    AND (environment IS NULL OR environment = timespan.environment_key(row_environment))
+);
+COMMENT ON FUNCTION timespan.retention_of(text, text) IS 'How long rows of an environment are kept.';
+
 GRANT INSERT ON timespan.dead_letters TO timespan_writer;
 GRANT SELECT, INSERT ON timespan.resources TO timespan_writer;
 GRANT SELECT, INSERT, UPDATE (last_seen) ON timespan.log_patterns TO timespan_writer;
 GRANT SELECT, INSERT, UPDATE ON timespan.ingest_offsets TO timespan_writer;
-GRANT SELECT ON timespan.resources, timespan.log_patterns, timespan.ingest_offsets, timespan.dead_letters TO timespan_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON timespan.storage_settings TO timespan_writer;
+GRANT SELECT ON timespan.resources, timespan.log_patterns, timespan.ingest_offsets, timespan.dead_letters, timespan.storage_settings TO timespan_reader;
 
 RESET ROLE;

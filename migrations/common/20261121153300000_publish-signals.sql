@@ -20,9 +20,6 @@ CREATE INDEX late_log_records_time ON timespan.late_log_records (time);
 GRANT INSERT ON timespan.late_spans, timespan.late_log_records TO timespan_writer;
 
 CREATE FUNCTION timespan.move_late_rows(
-  retention_spans interval,
-  retention_logs interval,
-  bucket interval,
   rows_max integer,
   OUT moved_count bigint,
   OUT expired_count bigint
@@ -32,6 +29,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  bucket interval := timespan.storage_setting('chunk_interval');
   bucket_start timestamptz;
   step bigint;
 BEGIN
@@ -43,10 +41,14 @@ BEGIN
   END IF;
 
   -- What grew older than retention while it waited has no place to go to.
-  DELETE FROM timespan.late_spans WHERE start_time < now() - retention_spans;
+  DELETE FROM timespan.late_spans
+  WHERE start_time < now() - timespan.shortest_retention('retention_spans')
+    AND start_time < now() - timespan.retention_of('retention_spans', environment);
   GET DIAGNOSTICS step = ROW_COUNT;
   expired_count := expired_count + step;
-  DELETE FROM timespan.late_log_records WHERE time < now() - retention_logs;
+  DELETE FROM timespan.late_log_records
+  WHERE time < now() - timespan.shortest_retention('retention_logs')
+    AND time < now() - timespan.retention_of('retention_logs', environment);
   GET DIAGNOSTICS step = ROW_COUNT;
   expired_count := expired_count + step;
 
@@ -79,10 +81,10 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) IS
+COMMENT ON FUNCTION timespan.move_late_rows(integer) IS
   'Moves the oldest bucket of late rows to where they belong, and says how many. Called until it moves none.';
-REVOKE EXECUTE ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION timespan.move_late_rows(interval, interval, interval, integer) TO timespan_writer;
+REVOKE EXECUTE ON FUNCTION timespan.move_late_rows(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION timespan.move_late_rows(integer) TO timespan_writer;
 
 -- What the login may see of a table, as the table has it. For a login that sees everything the first branch is the table
 -- itself: every condition reaches its chunks. For others it is a view with a barrier: conditions whose functions could

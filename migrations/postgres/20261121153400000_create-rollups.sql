@@ -193,18 +193,15 @@ BEGIN ATOMIC
 END;
 
 CREATE FUNCTION timespan.maintain_rollups(
-  retention_spans interval,
-  retention_logs interval,
   late_after interval,
   refresh_interval interval,
-  refresh_delay interval,
-  chunk_interval interval
+  refresh_delay interval
 ) RETURNS void
 LANGUAGE sql
 RETURN NULL;
-COMMENT ON FUNCTION timespan.maintain_rollups(interval, interval, interval, interval, interval, interval) IS
+COMMENT ON FUNCTION timespan.maintain_rollups(interval, interval, interval) IS
   'For TimescaleDB; a view needs no maintenance.';
-REVOKE EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval, interval, interval, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval, interval, interval, interval) TO timespan_writer;
+REVOKE EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval) TO timespan_writer;
 
 RESET ROLE;

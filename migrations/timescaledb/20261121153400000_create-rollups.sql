@@ -347,29 +347,27 @@ END
 $$;
 
 CREATE FUNCTION timespan.maintain_rollups(
-  retention_spans interval,
-  retention_logs interval,
   late_after interval,
   refresh_interval interval,
-  refresh_delay interval,
-  chunk_interval interval
+  refresh_delay interval
 ) RETURNS void
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  -- Past retention raw rows are gone, and a refresh there would empty the rollup: it ends well before.
+  -- Past retention raw rows are gone, those of one environment perhaps sooner, and a refresh there would empty the
+  -- rollup: it ends well before.
   margin CONSTANT interval := INTERVAL '1 hour';
   refresh_config CONSTANT jsonb := jsonb_build_object(
-    'spans_kept', retention_spans - margin,
-    'logs_kept', retention_logs - margin,
+    'spans_kept', timespan.shortest_retention('retention_spans') - margin,
+    'logs_kept', timespan.shortest_retention('retention_logs') - margin,
     'delay', refresh_delay,
     -- Until then rows come one by one, and each would have its whole hour read again.
     'hour_delay', GREATEST(refresh_delay, late_after)
   );
   -- A chunk an hour or less would make thousands of them in the weeks that minutes are kept.
-  minute_chunk_interval CONSTANT interval := GREATEST(chunk_interval, INTERVAL '2 hours');
+  minute_chunk_interval CONSTANT interval := GREATEST(timespan.storage_setting('chunk_interval'), INTERVAL '2 hours');
   refresh_job integer;
   rollup name;
 BEGIN
@@ -409,10 +407,10 @@ END
 $$;
 COMMENT ON PROCEDURE timespan.refresh_rollups(integer, jsonb) IS
   'Job of TimescaleDB: brings every rollup up to date, in the order in which they are built from one another. Only what changed is computed again.';
-COMMENT ON FUNCTION timespan.maintain_rollups(interval, interval, interval, interval, interval, interval) IS
+COMMENT ON FUNCTION timespan.maintain_rollups(interval, interval, interval) IS
   'Brings the refresh of the rollups, their chunks and their columnstore policies to what was set. Cheap when nothing changed; called at start and every hour.';
 REVOKE EXECUTE ON PROCEDURE timespan.refresh_rollups(integer, jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval, interval, interval, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval, interval, interval, interval) TO timespan_writer;
+REVOKE EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION timespan.maintain_rollups(interval, interval, interval) TO timespan_writer;
 
 RESET ROLE;

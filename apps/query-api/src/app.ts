@@ -30,6 +30,7 @@ import { logsOperation, logsRoute } from "./routes/logs.ts";
 import { metricsRoute } from "./routes/metrics.ts";
 import { openApiRoute } from "./routes/openapi.ts";
 import { readyRoute } from "./routes/ready.ts";
+import { retentionOperation, retentionRoute } from "./routes/retention.ts";
 import { serviceMetricsOperation, serviceMetricsRoute } from "./routes/service-metrics.ts";
 import { serviceTracesOperation, serviceTracesRoute } from "./routes/service-traces.ts";
 import { servicesOperation, servicesRoute } from "./routes/services.ts";
@@ -115,6 +116,7 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   // A proxy may have undone the percent encoding of slashes in the name of an endpoint.
   app.get(endpointTracesOperation.path, metric(endpointTracesRoute(rollups)));
   app.get(serviceTracesOperation.path, serviceTracesRoute(clock));
+  app.get(retentionOperation.path, retentionRoute());
 
   app.get("/openapi.json", openApiRoute(openApiDocument(OPERATIONS, packageJson.version)));
   app.get("/api-docs", apiDocsRoute());

@@ -6,7 +6,6 @@ import { createRegistry } from "@timespan/runtime/metrics";
 import { orExit } from "@timespan/runtime/settings";
 import { createKeyVerifier } from "@timespan/store/api-keys/key-verifier";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
-import { takeOverTrace } from "@timespan/telemetry/trace-context";
 import { createApp, type KeySettings } from "./app.ts";
 import { readConfig } from "./config.ts";
 import { problemResponse } from "./problem.ts";
@@ -57,11 +56,8 @@ try {
     development: false,
     fetch: app.fetch,
     error(err) {
-      const { traceId } = takeOverTrace(undefined);
-      logger.error({ err, trace_id: traceId }, "a request failed outside the app");
-      return problemResponse("internal_error", "Something went wrong here. It was logged.", {
-        headers: { "x-trace-id": traceId },
-      });
+      logger.error({ err }, "a request failed outside the app");
+      return problemResponse("internal_error", "Something went wrong here. It was logged.");
     },
   });
   // Takes no new connection, and resolves once the requests under way are answered.

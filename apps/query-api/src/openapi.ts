@@ -96,9 +96,6 @@ function describe(operation: Operation): Json {
     ],
     responses: {
       200: json("The answer.", operation.answer),
-      ...(operation.hasEntityTag
-        ? { 304: { description: "Still the answer of that ETag, sent as If-None-Match." } }
-        : {}),
       400: refused("A parameter is wrong; `errors` names each."),
       ...(notFound === undefined ? {} : { 404: refused(notFound) }),
       401: refused("A key is needed, or this one is not known."),

@@ -17,8 +17,6 @@ export interface Operation<S extends z.ZodObject = z.ZodObject> {
   /** Whether `label.<key>` is taken too. */
   takesLabels?: boolean;
   answer: z.ZodType;
-  /** Whether a client that has the answer already may be told so. */
-  hasEntityTag?: boolean;
   /** When it answers 404, where it does. */
   notFound?: string;
 }

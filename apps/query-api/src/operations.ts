@@ -2,6 +2,7 @@ import type { Operation } from "./operation.ts";
 import { endpointTracesOperation } from "./routes/endpoint-traces.ts";
 import { endpointsOperation } from "./routes/endpoints.ts";
 import { logsOperation } from "./routes/logs.ts";
+import { retentionOperation } from "./routes/retention.ts";
 import { serviceMetricsOperation } from "./routes/service-metrics.ts";
 import { serviceTracesOperation } from "./routes/service-traces.ts";
 import { servicesOperation } from "./routes/services.ts";
@@ -18,4 +19,5 @@ export const OPERATIONS: readonly Operation[] = [
   serviceTracesOperation,
   endpointsOperation,
   endpointTracesOperation,
+  retentionOperation,
 ];

@@ -6,13 +6,14 @@ import {
   kafkaWarnings,
 } from "@timespan/broker/kafka-settings";
 import { topicSettings } from "@timespan/broker/topics";
-import { duration, port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
+import { port, readSettings, replacedVariables, wholeNumber } from "@timespan/runtime/settings";
 import type { RollupSettings } from "@timespan/store/storage/maintain-rollups";
-import type { StorageSettings } from "@timespan/store/storage/maintain-storage";
+import type { StorageSettings } from "@timespan/store/storage/save-storage-settings";
 import type { GuardOptions } from "@timespan/telemetry/guards";
 import { z } from "zod";
 import { guardOptions, guardSettings, guardWarnings } from "./guard-settings.ts";
 import type { IngestLimits } from "./ingest-loop.ts";
+import { retentionSettings, storageSettings } from "./retention-settings.ts";
 import type { ThroughputSettings } from "./throughput-log.ts";
 
 const BYTES_PER_MB = 1_000_000;
@@ -64,21 +65,7 @@ export const settings = z.object({
   STREAM_THROUGHPUT_BATCH_SIZE: wholeNumber(5_000, 1, 1_000_000_000).describe(
     "Records after which it is looked whether a throughput line is due.",
   ),
-  RETENTION_SPANS: duration("7d").describe("How long spans are kept. Older ones are not accepted."),
-  RETENTION_LOGS: duration("7d").describe("How long logs are kept. Older ones are not accepted."),
-  RETENTION_DEAD_LETTERS: duration("30d").describe("How long dead letters are kept."),
-  LATE_AFTER: duration("30m").describe(
-    "Rows older than this when they arrive are staged and moved within a minute, so that rollups are refreshed once for many of them.",
-  ),
-  CHUNK_INTERVAL: duration("6h").describe(
-    "Time covered by one chunk on TimescaleDB: 6h up to 2,000 rows/s, 1h up to 10,000, 15m at 50,000.",
-  ),
-  ROLLUP_REFRESH_INTERVAL: duration("30s").describe(
-    "How often rollups are brought up to date on TimescaleDB; what came since is computed when asked.",
-  ),
-  ROLLUP_REFRESH_DELAY: duration("2m").describe(
-    "Age at which a minute goes into the rollups. Later spans of it have it computed again, so most should be there by then.",
-  ),
+  ...retentionSettings,
   ...guardSettings,
   HOST: z
     .string()
@@ -174,12 +161,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       intervalMsMin: given.STREAM_THROUGHPUT_MIN_INTERVAL_MS,
       sampleEvery: given.STREAM_THROUGHPUT_BATCH_SIZE,
     },
-    storage: {
-      retentionSpansMs: given.RETENTION_SPANS,
-      retentionLogsMs: given.RETENTION_LOGS,
-      retentionDeadLettersMs: given.RETENTION_DEAD_LETTERS,
-      chunkIntervalMs: given.CHUNK_INTERVAL,
-    },
+    storage: storageSettings(given, env),
     rollups: {
       lateAfterMs: given.LATE_AFTER,
       refreshIntervalMs: given.ROLLUP_REFRESH_INTERVAL,

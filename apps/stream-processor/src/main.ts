@@ -9,9 +9,11 @@ import { createLogger } from "@timespan/runtime/logger";
 import { Counter, createRegistry, Gauge, renderMetrics } from "@timespan/runtime/metrics";
 import { orExit } from "@timespan/runtime/settings";
 import { closeDatabase, openDatabase } from "@timespan/store/database";
+import { deleteExpiredRows } from "@timespan/store/storage/delete-expired-rows";
 import { maintainRollups } from "@timespan/store/storage/maintain-rollups";
 import { maintainStorage } from "@timespan/store/storage/maintain-storage";
 import { moveLateRows } from "@timespan/store/storage/move-late-rows";
+import { saveStorageSettings } from "@timespan/store/storage/save-storage-settings";
 import { readConfig, type StreamProcessorConfig } from "./config.ts";
 import { createHttpHandler } from "./http.ts";
 import { runWorker, WRITE_TIMEOUT_MS } from "./run-worker.ts";
@@ -64,14 +66,22 @@ async function supervise(config: StreamProcessorConfig): Promise<void> {
   });
   lifecycle.onStop("database", () => closeDatabase(database));
   const maintain = async () => {
-    await maintainStorage(database, config.storage);
-    await maintainRollups(database, config.storage, config.rollups);
+    await maintainStorage(database);
+    await maintainRollups(database, config.rollups);
   };
-  await untilDone("the database", maintain);
+  await untilDone("the database", async () => {
+    await saveStorageSettings(database, config.storage);
+    await maintain();
+  });
   lifecycle.onStop(
     "maintenance",
     clock.every(MAINTENANCE_INTERVAL_MS, () => {
-      maintain().catch((err) => logger.error({ err }, "storage not maintained; next try in an hour"));
+      maintain()
+        .then(() => deleteExpiredRows(database))
+        .then((count) => {
+          if (count > 0) logger.info({ rows: count }, "rows past their environment's retention deleted");
+        })
+        .catch((err) => logger.error({ err }, "storage not maintained; next try in an hour"));
     }),
   );
 
@@ -88,7 +98,7 @@ async function supervise(config: StreamProcessorConfig): Promise<void> {
   lifecycle.onStop(
     "late rows",
     clock.every(MOVE_LATE_ROWS_INTERVAL_MS, () => {
-      moveLateRows(database, config.storage)
+      moveLateRows(database)
         .then(({ movedCount, expiredCount }) => {
           movedRows.inc(movedCount);
           expiredRows.inc(expiredCount);

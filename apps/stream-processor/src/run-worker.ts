@@ -85,7 +85,7 @@ export async function runWorker(
       database,
       forwarder: createErrorForwarder(producer, config.topics.errors, clock, logger),
       topics: decodersByTopic(config, group.signals),
-      maintainStorage: () => maintainStorage(database, config.storage),
+      maintainStorage: () => maintainStorage(database),
       limits: config.limits,
       clock,
       logger,

@@ -81,13 +81,7 @@ for (const { engine, present } of testEngines()) {
             { decode: options.decode ?? decodeSpanRecord, retentionMs: 7 * DAY_MS, itemAt: (value) => value },
           ],
         ]),
-        maintainStorage: () =>
-          maintainStorage(writer, {
-            retentionSpansMs: 7 * DAY_MS,
-            retentionLogsMs: 7 * DAY_MS,
-            retentionDeadLettersMs: 30 * DAY_MS,
-            chunkIntervalMs: DAY_MS / 4,
-          }),
+        maintainStorage: () => maintainStorage(writer),
         limits: { ...LIMITS, ...options.limits },
         clock: systemClock,
         logger: createLogger("test", "silent"),

@@ -37,15 +37,21 @@ export const list = (fallback: readonly string[] = []) =>
 
 const MS_PER_UNIT = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
+/** `90s`, `15m`, `6h` or `7d` as milliseconds; undefined where it is no length of time, or exceeds ten years. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d{1,9})([smhd])$/.exec(text.trim());
+  const ms = match ? Number(match[1]) * MS_PER_UNIT[match[2] as keyof typeof MS_PER_UNIT] : 0;
+  return ms > 0 && ms <= 3_650 * MS_PER_UNIT.d ? ms : undefined;
+}
+
 /** A length of time such as `90s`, `15m`, `6h` or `7d`, as milliseconds; must not exceed ten years. */
 export const duration = (fallback: `${number}${keyof typeof MS_PER_UNIT}`) =>
   z
     .string()
     .default(fallback)
     .transform((text, context) => {
-      const match = /^(\d{1,9})([smhd])$/.exec(text.trim());
-      const ms = match ? Number(match[1]) * MS_PER_UNIT[match[2] as keyof typeof MS_PER_UNIT] : 0;
-      if (ms > 0 && ms <= 3_650 * MS_PER_UNIT.d) return ms;
+      const ms = parseDuration(text);
+      if (ms !== undefined) return ms;
       context.addIssue({ code: "custom", message: "must be a length of time such as 90s, 15m, 6h or 7d" });
       return z.NEVER;
     });

@@ -2,9 +2,9 @@ import type { Database } from "./database.ts";
 
 /** The newest migration of each folder that this build was made for. A test holds them equal to the files. */
 export const NEWEST_MIGRATIONS = {
-  common: "20261121153720000_publish-rollups",
-  timescaledb: "20261121153400000_create-rollups",
-  postgres: "20261121153400000_create-rollups",
+  common: "20261121153900000_publish-retention",
+  timescaledb: "20261121153550000_report-retention",
+  postgres: "20261121153550000_report-retention",
 } as const;
 
 export interface SchemaVersion {

@@ -3,7 +3,12 @@ import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { logEvent, spanEvent, uniqueName } from "@timespan/testing/events";
 import { TestBatch } from "@timespan/testing/test-batch";
-import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
+import {
+  applyStorage,
+  createTestDatabase,
+  openAsSuperuser,
+  type TestDatabase,
+} from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
 import { openPartition } from "../src/ingest/open-partition.ts";
@@ -11,12 +16,6 @@ import { writeBatch } from "../src/ingest/write-batch.ts";
 import { moveLateRows } from "../src/storage/move-late-rows.ts";
 
 const HOUR_MS = 3_600_000;
-const STORAGE = {
-  retentionSpansMs: 7 * 24 * HOUR_MS,
-  retentionLogsMs: 7 * 24 * HOUR_MS,
-  retentionDeadLettersMs: 30 * 24 * HOUR_MS,
-  chunkIntervalMs: 6 * HOUR_MS,
-};
 
 for (const { engine, present } of testEngines()) {
   describe.skipIf(!present)(`late rows on ${engine}`, () => {
@@ -93,24 +92,24 @@ for (const { engine, present } of testEngines()) {
       expect(await counts(service)).toEqual({ spans: 2, logs: 2, late_spans: 5, late_logs: 5 });
       const before =
         await all`SELECT * FROM timespan.late_spans WHERE service_name = ${service} ORDER BY start_time`;
-      expect(await moveLateRows(writer, STORAGE)).toEqual({ movedCount: 10, expiredCount: 0 });
+      expect(await moveLateRows(writer)).toEqual({ movedCount: 10, expiredCount: 0 });
       expect(await counts(service)).toEqual({ spans: 7, logs: 7, late_spans: 0, late_logs: 0 });
       const after = await all`
         SELECT * FROM timespan.spans
         WHERE service_name = ${service} AND start_time < now() - interval '1 hour' ORDER BY start_time`;
       expect([...after]).toEqual([...before]);
-      expect(await moveLateRows(writer, STORAGE)).toEqual({ movedCount: 0, expiredCount: 0 });
+      expect(await moveLateRows(writer)).toEqual({ movedCount: 0, expiredCount: 0 });
     });
 
     test("each transaction moves the oldest chunk only", async () => {
       const service = uniqueName("svc");
       await write(service, [2, 30, 60, 60.01]);
-      await moveLateRows(writer, STORAGE, 1);
+      await moveLateRows(writer, 1);
       const [row] = await all`
         SELECT count(*)::int AS moved, max(start_time) < now() - interval '59 hours' AS oldest
         FROM timespan.spans WHERE service_name = ${service}`;
       expect(row?.oldest).toBe(true);
-      await moveLateRows(writer, STORAGE);
+      await moveLateRows(writer);
       expect(await counts(service)).toMatchObject({ spans: 4, late_spans: 0 });
     });
 
@@ -120,15 +119,16 @@ for (const { engine, present } of testEngines()) {
         service,
         Array.from({ length: 200 }, (_, index) => 2 + (index % 100)),
       );
-      await Promise.all([1, 2, 3].map(() => moveLateRows(writer, STORAGE)));
-      await moveLateRows(writer, STORAGE);
+      await Promise.all([1, 2, 3].map(() => moveLateRows(writer)));
+      await moveLateRows(writer);
       expect(await counts(service)).toEqual({ spans: 200, logs: 200, late_spans: 0, late_logs: 0 });
     });
 
     test("what grows older than retention while it waits is deleted and counted", async () => {
       const service = uniqueName("svc");
       await write(service, [100]);
-      const moved = await moveLateRows(writer, { ...STORAGE, retentionSpansMs: 50 * HOUR_MS });
+      await applyStorage(writer, { retentionSpansMs: 50 * HOUR_MS });
+      const moved = await moveLateRows(writer);
       expect(moved).toEqual({ movedCount: 1, expiredCount: 1 });
       expect(await counts(service)).toEqual({ spans: 0, logs: 1, late_spans: 0, late_logs: 0 });
     });

@@ -3,14 +3,18 @@ import { decodeLogEvent } from "@timespan/telemetry/wire/decode-log-event";
 import { decodeSpanEvent } from "@timespan/telemetry/wire/decode-span-event";
 import { logEvent, spanEvent, uniqueName } from "@timespan/testing/events";
 import { TestBatch } from "@timespan/testing/test-batch";
-import { createTestDatabase, openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
+import {
+  applyStorage,
+  createTestDatabase,
+  openAsSuperuser,
+  type TestDatabase,
+} from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
 import { openPartition } from "../src/ingest/open-partition.ts";
 import { writeBatch } from "../src/ingest/write-batch.ts";
 import { maintainRollups } from "../src/storage/maintain-rollups.ts";
-import { maintainStorage } from "../src/storage/maintain-storage.ts";
 import { moveLateRows } from "../src/storage/move-late-rows.ts";
 
 const MINUTE_MS = 60_000;
@@ -22,7 +26,6 @@ const HOUR_START_MS = Math.floor(NOW_MS / HOUR_MS) * HOUR_MS;
 const STORAGE = {
   retentionSpansMs: 48 * HOUR_MS,
   retentionLogsMs: 48 * HOUR_MS,
-  retentionDeadLettersMs: 48 * HOUR_MS,
   chunkIntervalMs: HOUR_MS,
 };
 const ROLLUPS = { lateAfterMs: 30 * MINUTE_MS, refreshIntervalMs: 30_000, refreshDelayMs: 2 * MINUTE_MS };
@@ -63,7 +66,7 @@ for (const { engine, present } of testEngines()) {
         statementTimeoutMs: 30_000,
       });
       all = openAsSuperuser(created.url);
-      await maintainStorage(writer, STORAGE);
+      await applyStorage(writer, STORAGE);
       if (engine === "timescaledb") await driveJobsByHand();
     });
     afterAll(async () => {
@@ -73,8 +76,8 @@ for (const { engine, present } of testEngines()) {
 
     /** Makes the jobs, and keeps the scheduler from running them beside the test. */
     async function driveJobsByHand(storage = STORAGE): Promise<void> {
-      await maintainStorage(writer, storage);
-      await maintainRollups(writer, storage, ROLLUPS);
+      await applyStorage(writer, storage);
+      await maintainRollups(writer, ROLLUPS);
       await all`SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000`;
     }
 
@@ -215,7 +218,7 @@ for (const { engine, present } of testEngines()) {
       await store([3, 9, 30].flatMap(both));
       await refresh();
       await store([3, 9, 20, 30, 40].flatMap(both), NOW_MS - HOUR_MS);
-      await moveLateRows(writer, STORAGE);
+      await moveLateRows(writer);
       await refresh();
       for (const { name, isOfLogs } of ROLLUPS_BY_NAME) {
         const [row] = await all.unsafe(

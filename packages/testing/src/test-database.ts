@@ -1,5 +1,7 @@
 import { closeDatabase, type Database, openDatabase } from "@timespan/store/database";
 import { migrate } from "@timespan/store/migrate";
+import { maintainStorage } from "@timespan/store/storage/maintain-storage";
+import { type StorageSettings, saveStorageSettings } from "@timespan/store/storage/save-storage-settings";
 import { type TestEngine, testEnvironment } from "./test-environment.ts";
 
 export interface TestDatabase {
@@ -27,6 +29,25 @@ export async function createTestDatabase(engine: TestEngine): Promise<TestDataba
 /** A pool with all rights, to look at what the product stored. */
 export function openAsSuperuser(url: string, statementTimeoutMs = 30_000): Database {
   return openDatabase({ url, applicationName: "timespan tests", poolMax: 3, statementTimeoutMs });
+}
+
+const DAY_MS = 86_400_000;
+
+/** What the stream-processor takes where nothing is set. */
+export const STORAGE_DEFAULTS: StorageSettings = {
+  retentionSpansMs: 7 * DAY_MS,
+  retentionLogsMs: 7 * DAY_MS,
+  retentionRollup1mMs: 30 * DAY_MS,
+  retentionRollup1hMs: 400 * DAY_MS,
+  retentionDeadLettersMs: 30 * DAY_MS,
+  retentionByEnvironment: [],
+  chunkIntervalMs: DAY_MS / 4,
+};
+
+/** Saves the defaults with `changes` and applies them, as the stream-processor does at its start. */
+export async function applyStorage(writer: Database, changes: Partial<StorageSettings> = {}): Promise<void> {
+  await saveStorageSettings(writer, { ...STORAGE_DEFAULTS, ...changes });
+  await maintainStorage(writer);
 }
 
 async function runOn(server: string, statement: string): Promise<void> {

@@ -39,7 +39,6 @@ export const endpointTracesOperation: Operation<typeof endpointTracesParameters>
   },
   parameters: endpointTracesParameters,
   answer: endpointTraceList,
-  hasEntityTag: true,
 };
 
 /** `GET /query/services/:serviceName/endpoints/:endpointName/traces`: requests of an endpoint that are worth a look. */

@@ -37,7 +37,6 @@ export const endpointsOperation: Operation<typeof endpointListParameters> = {
   },
   parameters: endpointListParameters,
   answer: endpointList,
-  hasEntityTag: true,
 };
 
 /** `GET /query/services/:serviceName/endpoints`: its endpoints of the last hour, or of the window asked for, ranked. */

@@ -74,7 +74,6 @@ export const serviceMetricsOperation: Operation<typeof serviceMetricsParameters>
   },
   parameters: serviceMetricsParameters,
   answer: metricSeriesList,
-  hasEntityTag: true,
 };
 
 /** `GET /query/services/:serviceName/metrics`: series of a service's requests, one a metric. */

@@ -68,7 +68,6 @@ export const serviceTracesRoute =
       parameters.sort,
       page,
     );
-    c.get("facts").rows = found.items.length;
     const { items: traces, ...rest } = listAnswer(read.request, found);
     const answer: RootSpanList = { ...rest, traces };
     return c.json(answer);

@@ -28,7 +28,6 @@ export const servicesOperation: Operation<typeof serviceListParameters> = {
   summary: "The services of a window with the figures of their requests.",
   parameters: serviceListParameters,
   answer: serviceList,
-  hasEntityTag: true,
 };
 
 /** `GET /query/services`: the services of a window with the figures of their requests. */

@@ -39,7 +39,6 @@ export const traceRoute = (): Handler<ApiEnv> => async (c) => {
     serviceName: values.service,
     environment: values.environment,
   });
-  c.get("facts").rows = trace === undefined ? 0 : trace.spans.length + trace.logs.length;
   return trace === undefined
     ? problemResponse("trace_not_found", `Nothing of trace ${id.data} is stored that you may see.`)
     : c.json(trace);

@@ -1,5 +1,5 @@
 import type { Database } from "../database.ts";
-import { interval, type StorageSettings } from "./maintain-storage.ts";
+import { interval } from "./save-storage-settings.ts";
 
 /** When rollups are brought up to date; all in milliseconds. */
 export interface RollupSettings {
@@ -17,16 +17,12 @@ export interface RollupSettings {
  */
 export async function maintainRollups(
   database: Database,
-  { retentionSpansMs, retentionLogsMs, chunkIntervalMs }: StorageSettings,
   { lateAfterMs, refreshIntervalMs, refreshDelayMs }: RollupSettings,
 ): Promise<void> {
   await database`
     SELECT timespan.maintain_rollups(
-      ${interval(retentionSpansMs)}::interval,
-      ${interval(retentionLogsMs)}::interval,
       ${interval(lateAfterMs)}::interval,
       ${interval(refreshIntervalMs)}::interval,
-      ${interval(refreshDelayMs)}::interval,
-      ${interval(chunkIntervalMs)}::interval
+      ${interval(refreshDelayMs)}::interval
     )`;
 }

@@ -1,5 +1,4 @@
 import type { Database } from "../database.ts";
-import { interval, type StorageSettings } from "./maintain-storage.ts";
 
 /** Rows of each kind moved in one transaction. */
 const MOVE_ROWS_MAX = 50_000;
@@ -15,21 +14,12 @@ export interface LateRowsMoved {
  * `transactionsMax` were made. Another process that is at it makes this one do nothing.
  * @throws the driver's error where the database is away
  */
-export async function moveLateRows(
-  database: Database,
-  settings: StorageSettings,
-  transactionsMax = 100,
-): Promise<LateRowsMoved> {
+export async function moveLateRows(database: Database, transactionsMax = 100): Promise<LateRowsMoved> {
   const total = { movedCount: 0, expiredCount: 0 };
   for (let transaction = 0; transaction < transactionsMax; transaction++) {
     const [step] = await database<{ moved_count: string; expired_count: string }[]>`
       SELECT moved_count, expired_count
-      FROM timespan.move_late_rows(
-        ${interval(settings.retentionSpansMs)}::interval,
-        ${interval(settings.retentionLogsMs)}::interval,
-        ${interval(settings.chunkIntervalMs)}::interval,
-        ${MOVE_ROWS_MAX}
-      )`;
+      FROM timespan.move_late_rows(${MOVE_ROWS_MAX})`;
     total.movedCount += Number(step?.moved_count ?? 0);
     total.expiredCount += Number(step?.expired_count ?? 0);
     if (Number(step?.moved_count ?? 0) === 0) break;
