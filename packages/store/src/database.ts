@@ -30,6 +30,13 @@ const CONNECTION_LIFETIME_SECONDS = 1_800;
 
 const RECONNECT_DELAY_SECONDS = 0.25;
 
+const READER_SETTINGS = {
+  default_transaction_read_only: true,
+  // What is read at random is in memory or on an SSD. At PostgreSQL's 4, meant for disks, the newest failed spans of a
+  // service came from the index by time, which holds those of all services: 45 ms instead of 3.
+  random_page_cost: 1.1,
+};
+
 /** Opens a pool; connections are made when first needed, so this neither waits nor fails. */
 export function openDatabase(options: DatabaseOptions): Database {
   return postgres(options.url, {
@@ -47,7 +54,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       ...(options.role === undefined ? {} : { role: options.role }),
       timezone: "UTC",
       statement_timeout: options.statementTimeoutMs,
-      ...(options.readOnly ? { default_transaction_read_only: true } : {}),
+      ...(options.readOnly ? READER_SETTINGS : {}),
       // A stopped client must not hold its locks: ten seconds after its last word the server drops its transaction.
       idle_in_transaction_session_timeout: 10_000,
       // The Kafka offset commits in the same transaction, so a commit that a crash loses is consumed again.

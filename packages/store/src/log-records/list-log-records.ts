@@ -42,9 +42,17 @@ export function listLogRecords(
       columns: logItemColumns(database),
       time: database`time`,
       matching: [...visibleRows(database, access), ...logConditions(database, filter)],
+      dense: isDense(filter),
       order: { by: "time", descending: sort === "desc" },
     },
     request,
+  );
+}
+
+/** Whether nothing is asked for that few log records may have. */
+function isDense({ level, minLevel, traceId, spanId, message, labels = [] }: LogFilter): boolean {
+  return (
+    labels.length === 0 && [level, minLevel, traceId, spanId, message].every((value) => value === undefined)
   );
 }
 

@@ -35,8 +35,13 @@ export interface List {
   /** Absent for what has none. */
   duration?: Fragment;
   matching: readonly Fragment[];
-  /** Holds for every row of the page, as far as is known, and is cheap to look for. If it left too few, it was wrong. */
-  hint?: readonly Fragment[];
+  /** Whether most rows match, so that a page by time is full after few of them. */
+  dense?: boolean;
+  /**
+   * The duration that so many of the longest rows of the list have at least, as far as is known: read first, as it
+   * leaves out nearly all others. Absent or null where nothing is known.
+   */
+  longestAtLeastUs?: ((rowCount: number, belowUs: number | null) => Promise<number | null>) | undefined;
   order: { by: "time" | "duration"; descending: boolean };
 }
 
@@ -54,8 +59,8 @@ export async function readPage<Item>(
   list: List,
   request: PageRequest,
 ): Promise<ListPage<Item>> {
-  const hinted = list.hint === undefined ? [] : await readRows<Item>(sql, list, request, list.hint);
-  const rows = hinted.length > request.size ? hinted : await readRows<Item>(sql, list, request, []);
+  const longest = await readLongest<Item>(sql, list, request);
+  const rows = longest.length > request.size ? longest : await readRows<Item>(sql, list, request, []);
   const shown = rows.slice(0, request.size);
   const more = rows.length > request.size;
   const last = shown.at(-1);
@@ -68,28 +73,67 @@ export async function readPage<Item>(
   };
 }
 
+/** The rows of a page by duration, the longest first, from among the longest alone; too few where that is not known. */
+async function readLongest<Item>(
+  sql: Database,
+  list: List,
+  request: PageRequest,
+): Promise<readonly (Item & PositionRow)[]> {
+  const { duration, order, longestAtLeastUs } = list;
+  if (duration === undefined || order.by !== "duration" || !order.descending) return [];
+  const rowCount = offsetOf(request) + request.size + 1;
+  const belowUs = "after" in request ? request.after.durationUs : null;
+  const atLeastUs = (await longestAtLeastUs?.(rowCount, belowUs)) ?? null;
+  return atLeastUs === null ? [] : readRows<Item>(sql, list, request, [sql`${duration} >= ${atLeastUs}`]);
+}
+
+function offsetOf(request: PageRequest): number {
+  return "page" in request ? (request.page - 1) * request.size : 0;
+}
+
 /** The rows of the page, and one more where there is one. */
 async function readRows<Item>(
   sql: Database,
   list: List,
   request: PageRequest,
-  hint: readonly Fragment[],
+  among: readonly Fragment[],
 ): Promise<readonly (Item & PositionRow)[]> {
   const { from, columns, time, duration, matching } = list;
   const following = "after" in request ? after(sql, list, request.after) : [];
   const orderBy = order(sql, list);
+  const conditions = [...matching, ...among, ...following];
   // The page is cut out first: only its rows are put into words, not every row that is sorted.
   return sql<(Item & PositionRow)[]>`
 SELECT ${columns},
   ARRAY[(extract(epoch FROM ${time}) * 1000000)::bigint, ${duration ?? sql`0`}, source_id, source_offset, source_index] AS position
 FROM (
   SELECT * FROM ${from}
-  ${where(sql, [...matching, ...hint, ...following])}
+  ${where(sql, [...conditions, ...reach(sql, list, request, conditions)])}
   ORDER BY ${orderBy}
   LIMIT ${request.size + 1}
-  OFFSET ${"page" in request ? (request.page - 1) * request.size : 0}
+  OFFSET ${offsetOf(request)}
 ) AS page
 ORDER BY ${orderBy}`;
+}
+
+/**
+ * How far a page by time reaches. Indexes and the columnstore are ordered by time alone; without knowing the last time
+ * of the page, all rows of a chunk would be read whole and sorted by the other keys too.
+ */
+function reach(sql: Database, list: List, request: PageRequest, conditions: readonly Fragment[]): Fragment[] {
+  const { from, time, order, dense = false } = list;
+  if (!dense || order.by !== "time") return [];
+  const last = sql`
+    SELECT ${time} FROM ${from}
+    ${where(sql, [...conditions])}
+    ORDER BY ${time}${order.descending ? sql` DESC` : sql``}
+    LIMIT 1
+    OFFSET ${offsetOf(request) + request.size}`;
+  return [
+    order.descending
+      ? sql`${time} >= coalesce((${last}), '-infinity')`
+      : sql`${time} <= coalesce((${last}), 'infinity')`,
+  ];
 }
 
 /** Up to one more than {@link COUNTED_ITEMS_MAX}. */

@@ -1,10 +1,13 @@
-import { formatTimestamp, type TimeUs } from "@timespan/telemetry/timestamp";
+import type { TimeUs } from "@timespan/telemetry/timestamp";
 import type { Database } from "../database.ts";
 import type { Fragment } from "./filters.ts";
 
-/** A time as a parameter. By way of text: the driver would turn a `timestamptz` into a Date and drop microseconds. */
+/**
+ * A time as a parameter. The driver would turn a `timestamptz` into a Date and drop microseconds, and text is turned
+ * into a time only while a statement runs: a number is known to the planner, which then leaves out chunks and partitions.
+ */
 export function timeParameter(database: Database, timeUs: TimeUs): Fragment {
-  return database`${formatTimestamp(timeUs)}::text::timestamptz`;
+  return database`to_timestamp(${timeUs / 1_000_000}::double precision)`;
 }
 
 /** A span id, given as 16 hex digits, as the signed integer that rows hold. */

@@ -9,6 +9,7 @@ import { spanItemColumns } from "../query/item-columns.ts";
 import { type LabelFilter, type List, type ListPage, type PageRequest, readPage } from "../query/page.ts";
 import { spanIdParameter, timeParameter } from "../query/parameters.ts";
 import { visibleRows } from "../query/visible-rows.ts";
+import { longestSpansUs } from "./longest-spans.ts";
 
 /** What a span must match; what is absent does not matter. Ids are canonical hex. */
 export interface SpanFilter {
@@ -45,10 +46,21 @@ export function listSpans(
       time: database`start_time`,
       duration: database`duration_us`,
       matching: [...visibleRows(database, access), ...spanConditions(database, filter)],
+      dense: isDense(filter),
+      longestAtLeastUs: isDense(filter)
+        ? (rowCount, belowUs) => longestSpansUs(database, access, filter, rowCount, belowUs)
+        : undefined,
       order: SPAN_ORDER[sort],
     },
     request,
   );
+}
+
+/** Whether nothing is asked for that few spans may have. */
+export function isDense(filter: SpanFilter): boolean {
+  const { name, status, minDurationUs, maxDurationUs, traceId, parentSpanId, labels = [] } = filter;
+  const rare = [name, status, minDurationUs, maxDurationUs, traceId, parentSpanId];
+  return labels.length === 0 && rare.every((value) => value === undefined);
 }
 
 /** What each sort of the API means to a list. */
