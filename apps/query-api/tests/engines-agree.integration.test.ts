@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "@timespan/runtime/clock";
-import { closeDatabase } from "@timespan/store/database";
 import { logEvent } from "@timespan/testing/events";
-import { openAsSuperuser } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { canonicalSpans } from "@timespan/testing/workload/canonical";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
+import { compressChunks } from "./compress-chunks.ts";
+import { refreshRollups } from "./refresh-rollups.ts";
 import { minutesAgo, startTestApi, type TestApi } from "./test-api.ts";
 
 const SPAN_COUNT = 3_000;
@@ -70,10 +70,18 @@ describe.skipIf(!bothPresent)("both engines", () => {
     "/query/logs?from=now-2h&message=took%2029",
     ...traceIds.map((id) => `/query/traces/${id}`),
     `/query/traces/${traceIds[1]}?service=service-01`,
+    "/query/services?from=now-26h",
+    "/query/services?from=now-20h&to=now-90m&sort_by=latency_p95_ms&environment=staging",
+    "/query/services/service-04/metrics?from=now-26h",
+    "/query/services/service-04/metrics?from=now-26h&interval=1h&environment=prod",
+    "/query/services/service-05/metrics?from=now-3h&interval=1m&metric=latency_p99_ms",
+    "/query/services/service-06/endpoints?from=now-26h&sort_by=latency_p95_ms&limit=5",
+    "/query/services/service-07/traces?sort=duration_desc",
+    "/query/services/service-06/endpoints/GET%20%2Fendpoint-03/traces?from=now-26h&status=slow&slow_percentile=50",
   ])("answer alike: %s", async (path) => {
     const [a, b] = await Promise.all([plain.get(path), timescale.get(path)]);
     expect(a.status).toBe(200);
-    expect(b.body).toEqual(a.body);
+    expect(withoutSource(b.text)).toEqual(withoutSource(a.text));
     expect(a.text.length).toBeGreaterThan(100);
   });
 
@@ -81,18 +89,22 @@ describe.skipIf(!bothPresent)("both engines", () => {
     const paths = [
       "/query/spans?size=1000",
       "/query/logs?from=now-26h&size=1000",
+      "/query/services?from=now-26h",
+      "/query/services/service-04/metrics?from=now-26h",
       `/query/traces/${traceIds[0]}`,
     ];
     const before = await Promise.all(paths.map((path) => plain.get(path)));
-    const superuser = openAsSuperuser(timescale.url);
-    for (const table of ["spans", "log_records", "trace_locator"]) {
-      await superuser.unsafe(
-        `SELECT public.compress_chunk(c) FROM public.show_chunks('timespan.${table}') AS c`,
-      );
-    }
-    await closeDatabase(superuser);
+    await refreshRollups(timescale.url, "timescaledb", startMs + 24 * 3_600_000);
+    await compressChunks(timescale.url);
     for (const [index, path] of paths.entries()) {
-      expect((await timescale.get(path)).text).toBe(before[index]?.text ?? "");
+      expect(withoutSource((await timescale.get(path)).text)).toEqual(
+        withoutSource(before[index]?.text ?? ""),
+      );
     }
   });
 });
+
+/** What is read differs between the engines; what is told does not. */
+function withoutSource(text: string): unknown {
+  return JSON.parse(text, (key, value) => (key === "source" ? undefined : value));
+}

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "@timespan/runtime/clock";
+import { closeDatabase } from "@timespan/store/database";
 import { endpointList } from "@timespan/telemetry/api/endpoint-list";
 import { endpointTraceList } from "@timespan/telemetry/api/endpoint-trace-list";
 import { metricSeriesList } from "@timespan/telemetry/api/metric-series";
@@ -7,6 +8,7 @@ import { serviceList } from "@timespan/telemetry/api/service-list";
 import { RELATIVE_ERROR_MAX } from "@timespan/telemetry/duration-bin";
 import { formatTimestamp } from "@timespan/telemetry/timestamp";
 import { spanEvent } from "@timespan/testing/events";
+import { openAsSuperuser } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import type { SpanEvent } from "@timespan/testing/workload/events";
 import { createRandom } from "@timespan/testing/workload/random";
@@ -301,6 +303,42 @@ for (const { engine, present } of testEngines()) {
       }
     });
 
+    test("the longest spans are found whether rollups know them or not, page by page", async () => {
+      const longest = (matches: (event: SpanEvent) => boolean) =>
+        events
+          .filter(matches)
+          .toSorted((a, b) => b.duration_ms - a.duration_ms || timeUs(b) - timeUs(a))
+          .map(({ span_id }) => span_id);
+      const from = (DEFAULT_END_US - 5 * 3_600e6) / 1_000;
+      for (const [query, matches] of [
+        ["", () => true],
+        ["&service_name=cart", of("cart")],
+        [
+          "&kind=client&environment=prod",
+          (e: SpanEvent) => e.kind === "CLIENT" && inEnvironment("production")(e),
+        ],
+        [`&from=${from}`, (e: SpanEvent) => timeUs(e) >= from * 1_000],
+        ["&to=now-50m", (e: SpanEvent) => timeUs(e) < NOW_MS * 1_000 - 3_000e6],
+        ["&service_name=cart&status=error", (e: SpanEvent) => of("cart")(e) && e.status === "ERROR"],
+      ] as const) {
+        const expected = longest(matches);
+        const found: string[] = [];
+        let cursor = "";
+        for (let page = 0; page < 4; page++) {
+          const answer = await ask(`/query/spans?sort=duration_desc&size=30${query}${cursor}`);
+          found.push(...answer.items.map(({ span_id }: { span_id: string }) => span_id));
+          expect(answer.total).toBe(expected.length);
+          if (answer.next_cursor === null) break;
+          cursor = `&cursor=${answer.next_cursor}`;
+        }
+        expect({ query, found }).toEqual({ query, found: expected.slice(0, 120) });
+        const third = await ask(`/query/spans?sort=duration_desc&size=30&page=3${query}`);
+        expect(third.items.map(({ span_id }: { span_id: string }) => span_id)).toEqual(
+          expected.slice(60, 90),
+        );
+      }
+    });
+
     const traces = (query: string) =>
       ask(`/query/services/cart/endpoints/${encodeURIComponent("GET /a")}/traces${query}`).then((answer) =>
         endpointTraceList.parse(answer),
@@ -357,6 +395,20 @@ for (const { engine, present } of testEngines()) {
       }
       expect(await ask("/query/services/cart/endpoints/nothing/traces")).toEqual([]);
       expect(await ask("/query/services/nobody/endpoints/GET%20%2Fa/traces?status=SLOW")).toEqual([]);
+    });
+
+    // Last: it takes rows away that rollups go on counting, as retention does.
+    test("the longest spans are found when those that rollups know as longest are gone", async () => {
+      const superuser = openAsSuperuser(api.url);
+      await superuser`DELETE FROM timespan.spans WHERE duration_us > 30000`;
+      await closeDatabase(superuser);
+      const left = events
+        .filter((event) => event.duration_ms <= 30)
+        .toSorted((a, b) => b.duration_ms - a.duration_ms || timeUs(b) - timeUs(a));
+      const { items } = await ask("/query/spans?sort=duration_desc&size=100");
+      expect(items.map(({ span_id }: { span_id: string }) => span_id)).toEqual(
+        left.slice(0, 100).map(({ span_id }) => span_id),
+      );
     });
   });
 }

@@ -9,8 +9,20 @@ import { createTestDatabase } from "@timespan/testing/test-database";
 import type { TestEngine } from "@timespan/testing/test-environment";
 import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
 import { type AppOptions, createApp } from "../src/app.ts";
+import type { MetricSettings } from "../src/metric-request.ts";
 
 export type TestApp = ReturnType<typeof createApp>;
+
+/** The settings of production. */
+export const METRICS: MetricSettings = {
+  quantizationMs: 10_000,
+  defaultWindowMs: 15 * 60_000,
+  rollups: { enabled: true, thresholdMs: 5 * 60_000 },
+  kept: {
+    rollups: { prefix: "apm:metrics-rollup", ttlMs: 60_000 },
+    others: { prefix: "apm:metrics:v1", ttlMs: 20_000 },
+  },
+};
 
 /** An app over `database`, with the settings of production unless told otherwise. */
 export function testApp(database: Database, overrides: Partial<AppOptions> = {}): TestApp {
@@ -24,15 +36,7 @@ export function testApp(database: Database, overrides: Partial<AppOptions> = {})
     queryTimeoutMs: 15_000,
     corsAllowedOrigins: [],
     ingestLagMaxSeconds: 60,
-    metrics: {
-      quantizationMs: 10_000,
-      defaultWindowMs: 15 * 60_000,
-      rollups: { enabled: true, thresholdMs: 5 * 60_000 },
-      kept: {
-        rollups: { prefix: "apm:metrics-rollup", ttlMs: 60_000 },
-        others: { prefix: "apm:metrics:v1", ttlMs: 20_000 },
-      },
-    },
+    metrics: METRICS,
     ...overrides,
   });
 }

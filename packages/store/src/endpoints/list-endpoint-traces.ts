@@ -9,6 +9,7 @@ import { summarizeRequests } from "../query/observed-requests.ts";
 import { timeParameter } from "../query/parameters.ts";
 import { planSegments, type RollupUse, type Window } from "../query/request-segments.ts";
 import { visibleRows } from "../query/visible-rows.ts";
+import { longestSpansUs } from "../spans/longest-spans.ts";
 
 export interface EndpointTracesQuestion {
   serviceName: string;
@@ -51,7 +52,17 @@ export async function listEndpointTraces(
       matching,
       quantiles: [],
     })}) AS summary)`;
-    return readSlow(database, requests, total, only.slowQuantile, limit);
+    const read = (among: readonly Fragment[]) =>
+      readSlow(database, [...requests, ...among], total, only.slowQuantile, limit);
+    const atLeastUs = await longestSpansUs(
+      database,
+      access,
+      { ...question, range: window, kind: "SERVER" },
+      limit,
+      null,
+    );
+    const longest = atLeastUs === null ? [] : await read([database`duration_us >= ${atLeastUs}`]);
+    return longest.length === limit ? longest : read([]);
   }
   return database<EndpointTraceList>`
 SELECT ${endpointTraceColumns(database)}

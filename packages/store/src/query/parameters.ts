@@ -7,7 +7,7 @@ import type { Fragment } from "./filters.ts";
  * into a time only while a statement runs: a number is known to the planner, which then leaves out chunks and partitions.
  */
 export function timeParameter(database: Database, timeUs: TimeUs): Fragment {
-  return database`to_timestamp(${timeUs / 1_000_000}::double precision)`;
+  return database`(TIMESTAMP '1970-01-01' + ${timeUs}::double precision * INTERVAL '1 microsecond') AT TIME ZONE 'UTC'`;
 }
 
 /** A span id, given as 16 hex digits, as the signed integer that rows hold. */
