@@ -227,9 +227,11 @@ async function measurePool(
   try {
     // The group settles while workers join; what counts is the rate once rows flow.
     const progress: { atMs: number; rows: number }[] = [];
+    let startCpu: number | undefined;
     for (;;) {
       const rows = await storedRows(database, topic);
       progress.push({ atMs: performance.now(), rows });
+      if (rows > 0) startCpu ??= cost(app.pid);
       if (rows >= SPANS) break;
       await Bun.sleep(TICK_MS);
     }
@@ -238,9 +240,11 @@ async function measurePool(
     if (last === undefined || steady === undefined) throw new Error("nothing was stored");
     const perSecond = ((last.rows - steady.rows) / (last.atMs - steady.atMs)) * 1_000;
     const million = SPANS / 1_000_000;
+    const poolCpu = cost(app.pid);
     console.log(`${run.name}, ${values.workers} workers   ${rate(perSecond)}`);
     console.log(
-      `   CPU seconds per million spans: pool ${(cost(app.pid) / million).toFixed(1)}, ` +
+      `   CPU seconds per million spans: pool ${(poolCpu / million).toFixed(1)} ` +
+        `(${startCpu?.toFixed(1)} until the first row was stored, whatever the number of spans), ` +
         `Postgres ${((cost(postgresPid) - before.postgres) / million).toFixed(1)}, ` +
         `Kafka ${((cost(kafkaPid) - before.kafka) / million).toFixed(1)}; pool's peak memory ${peakMemoryMb(app.pid).toFixed(0)} MB`,
     );

@@ -54,7 +54,7 @@ export const settings = z.object({
     "Batches, each of another partition, written at once.",
   ),
   INGEST_BUFFER_MB: wholeNumber(64, 1, 16_000).describe(
-    "Partitions pause while events of this many megabytes wait to be written, in all workers together.",
+    "Partitions pause while this many megabytes of events, and of the rows made of them, wait to be written, in all workers together.",
   ),
   STREAM_THROUGHPUT_TARGET_COUNT: wholeNumber(0, 0, 1_000_000_000).describe(
     "A throughput line is logged after this many records; 0 logs none.",

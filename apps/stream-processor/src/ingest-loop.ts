@@ -203,8 +203,9 @@ export class IngestLoop {
 
   #abandon(lane: Lane): void {
     lane.state = "abandoned";
-    for (const batch of lane.closed) this.#release(batch);
-    if (lane.open !== undefined) this.#release(lane.open);
+    // Their memory is left to the garbage collector: one of them may be in the middle of being written.
+    for (const batch of lane.closed) this.#forget(batch);
+    if (lane.open !== undefined) this.#forget(lane.open);
     lane.closed = [];
     lane.open = undefined;
   }
@@ -454,7 +455,8 @@ export class IngestLoop {
     );
     if (lane.state === "abandoned") return;
     lane.closed.shift();
-    this.#release(batch);
+    this.#forget(batch);
+    batch.release();
     // Only for Kafka's lag tools: a failure changes nothing, and a lost group tells itself by a new assignment.
     consumer.commit(lane, batch.endOffset).catch((err) => {
       logger.debug({ err, partition: laneKey(lane) }, "offset not committed to Kafka");
@@ -468,7 +470,7 @@ export class IngestLoop {
     this.#parts.onFatal(error);
   }
 
-  #release(batch: OpenBatch): void {
+  #forget(batch: OpenBatch): void {
     this.#bufferedBytes -= batch.heldBytes;
   }
 

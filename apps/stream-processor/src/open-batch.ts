@@ -54,6 +54,11 @@ export class OpenBatch extends Batch {
     this.endOffset = offset + 1;
   }
 
+  override release(): void {
+    super.release();
+    this.#records.release();
+  }
+
   deadLetter(rejection: Rejection, source: Source): DeadLetter {
     const value = this.#records.find(source.offset);
     const item = value === undefined ? null : this.#itemAt(value, source.index);

@@ -61,6 +61,8 @@ export interface ConsumerOptions {
 const SESSION_TIMEOUT_MS = 30_000;
 /** How long a broker holds back an empty answer, and kafkajs sleeps while every partition is paused. */
 const FETCH_WAIT_MS = 500;
+/** Records of one event, about two milliseconds of decoding where they are spans. */
+const RECORDS_PER_EVENT = 250;
 const FETCH_BYTES_PER_PARTITION = 1024 * 1024;
 const FETCH_BYTES = 8 * 1024 * 1024;
 
@@ -102,9 +104,13 @@ export function createConsumer(kafka: Kafka, options: ConsumerOptions): RecordCo
       await consumer.run({
         autoCommit: false,
         partitionsConsumedConcurrently: options.concurrentPartitions,
-        eachBatch: async ({ batch, isStale }) => {
-          // A seek that came after the fetch: these records are not the ones that were asked for.
-          if (!isStale()) onEvent(recordsEvent(batch));
+        eachBatch: async ({ batch, isStale, isRunning }) => {
+          for (const event of recordsEvents(batch)) {
+            // A seek that came after the fetch: these records are not the ones that were asked for.
+            if (isStale() || !isRunning()) return;
+            onEvent(event);
+            await new Promise(setImmediate);
+          }
         },
       });
     },
@@ -131,19 +137,31 @@ export function createConsumer(kafka: Kafka, options: ConsumerOptions): RecordCo
   };
 }
 
-function recordsEvent(batch: Batch): RecordsEvent {
+/**
+ * What a fetch brought, in parts: between them other things can happen, so that what waits for an answer of the store
+ * does not wait for thousands of records to be decoded.
+ */
+function* recordsEvents(batch: Batch): Generator<RecordsEvent> {
   // Present in kafkajs 2.2 and missing in its types; without it a gap could not be told from a compacted log.
   const { fetchedOffset } = batch as Batch & { fetchedOffset: string };
-  return {
-    kind: "records",
-    topic: batch.topic,
-    partition: batch.partition,
-    fetchedOffset: Number(fetchedOffset),
-    nextOffset: Number(batch.lastOffset()) + 1,
-    records: batch.messages.map(({ offset, timestamp, value }) => ({
-      offset: Number(offset),
-      timestampMs: Number(timestamp),
-      value,
-    })),
-  };
+  const endOffset = Number(batch.lastOffset()) + 1;
+  let from = Number(fetchedOffset);
+  for (let start = 0; start === 0 || start < batch.messages.length; start += RECORDS_PER_EVENT) {
+    const part = batch.messages.slice(start, start + RECORDS_PER_EVENT);
+    const next = batch.messages[start + RECORDS_PER_EVENT];
+    const nextOffset = next === undefined ? endOffset : Number(next.offset);
+    yield {
+      kind: "records",
+      topic: batch.topic,
+      partition: batch.partition,
+      fetchedOffset: from,
+      nextOffset,
+      records: part.map(({ offset, timestamp, value }) => ({
+        offset: Number(offset),
+        timestampMs: Number(timestamp),
+        value,
+      })),
+    };
+    from = nextOffset;
+  }
 }

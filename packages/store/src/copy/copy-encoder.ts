@@ -1,3 +1,5 @@
+import { giveBuffer, takeBuffer } from "./spare-buffers.ts";
+
 /** What stands before the rows of a COPY: the signature, flags (no OIDs), and the length of an extension (none). */
 export const COPY_HEADER = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
 /** What stands behind them: a row of -1 columns. */
@@ -19,6 +21,13 @@ export class CopyEncoder {
   /** Copies the bytes `[start, end)` to where `at` is in `target`. */
   copy(target: Buffer, at: number, start: number, end: number): void {
     this.#buffer.copy(target, at, start, end);
+  }
+
+  /** Forgets all rows and gives their memory to others. */
+  release(): void {
+    giveBuffer(this.#buffer);
+    this.#buffer = EMPTY;
+    this.#length = 0;
   }
 
   beginRow(columnCount: number): void {
@@ -146,14 +155,14 @@ export class CopyEncoder {
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.byteLength) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.byteLength * 2, FIRST_BUFFER_BYTES));
+    const grown = takeBuffer(Math.max(needed, this.#buffer.byteLength * 2));
     this.#buffer.copy(grown, 0, 0, this.#length);
+    giveBuffer(this.#buffer);
     this.#buffer = grown;
   }
 }
 
 const EMPTY = Buffer.alloc(0);
-const FIRST_BUFFER_BYTES = 64 * 1024;
 
 /** Up to this length a text is copied unit by unit as long as it is ASCII. */
 const SHORT_TEXT = 48;

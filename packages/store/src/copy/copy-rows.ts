@@ -17,6 +17,7 @@ export async function copyRows<Row>(
   const encoded = new EncodedRows(columns);
   for (const row of rows) encoded.push(row);
   await copyEncodedRows(transaction, table, encoded, rows.keys().toArray());
+  encoded.release();
 }
 
 /** As {@link copyRows}, of those among encoded rows that are at `indexes`, in that order. */

@@ -29,9 +29,16 @@ export class EncodedRows<Row> {
     this.#ends.push(encoder.byteLength);
   }
 
+  /** Forgets all rows and gives their memory to others. */
+  release(): void {
+    this.#encoder.release();
+    this.#ends.length = 0;
+  }
+
   /** What COPY is to be sent for the rows at `indexes`, in that order, in chunks that each fit a write to a socket. */
   *chunks(indexes: Iterable<number>): Generator<Uint8Array> {
-    let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const framing = COPY_HEADER.byteLength + COPY_TRAILER.byteLength;
+    let chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, this.byteLength + framing));
     let length = COPY_HEADER.copy(chunk);
     for (const index of indexes) {
       const start = this.#ends[index - 1] ?? 0;

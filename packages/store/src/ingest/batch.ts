@@ -97,6 +97,11 @@ export abstract class Batch implements BatchStart {
     this.logPatterns.add(log.pattern);
   }
 
+  /** Gives the memory of a written batch to others: the batch must not be used any more. */
+  release(): void {
+    for (const { encoded } of [this.spans, this.logs, this.lateSpans, this.lateLogs]) encoded.release();
+  }
+
   /** Rows and dead letters. */
   get rowCount(): number {
     return this.lateRowCount + this.spans.length + this.logs.length + this.deadLetters.length;

@@ -32,6 +32,7 @@ export class TraceLocations {
 
   /** Ordered by trace id. */
   sorted(): TraceLocation[] {
-    return [...this.#locations.values()].sort((a, b) => (a.traceId < b.traceId ? -1 : 1));
+    // Without a function to compare them, texts are sorted several times faster.
+    return [...this.#locations.keys()].sort().flatMap((traceId) => this.#locations.get(traceId) ?? []);
   }
 }
