@@ -11,6 +11,7 @@ const REPOSITORY = resolve(import.meta.dir, "..");
 export const BUNDLES = {
   migrate: "apps/timespan/src/migrate-main.ts",
   keys: "apps/timespan/src/keys-main.ts",
+  doctor: "apps/timespan/src/doctor-main.ts",
   "stream-processor": "apps/stream-processor/src/main.ts",
   "query-api": "apps/query-api/src/main.ts",
   "error-stream": "apps/error-stream/src/main.ts",
@@ -27,6 +28,7 @@ export async function buildBundles(outDir: string): Promise<Record<BundleName, s
   const inputs: Record<BundleName, string[]> = {
     migrate: [],
     keys: [],
+    doctor: [],
     "stream-processor": [],
     "query-api": [],
     "error-stream": [],

@@ -4,6 +4,7 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { addressLines, commandLines } from "./announce.ts";
 import { registerAnalysts } from "./commands/analysts-register.ts";
 import { registerDeadLetters } from "./commands/dead-letters-register.ts";
+import { registerDoctor } from "./commands/doctor-register.ts";
 import { down } from "./commands/down.ts";
 import { KeyCommandError } from "./commands/keys.ts";
 import { registerKeys } from "./commands/keys-register.ts";
@@ -11,7 +12,7 @@ import { migrate } from "./commands/migrate.ts";
 import { sample } from "./commands/sample.ts";
 import { up } from "./commands/up.ts";
 import { BACKGROUND_OPTION, backgroundProgress, tellParent, upDetached } from "./commands/up-detached.ts";
-import { withDatabase } from "./commands/with-database.ts";
+import { databaseUrlOf, withDatabase } from "./commands/with-database.ts";
 import { readConfig } from "./config.ts";
 import { createProgressLine } from "./progress-line.ts";
 
@@ -78,11 +79,12 @@ program
 
 registerDeadLetters(program, progress);
 registerAnalysts(program);
+registerDoctor(program.command("doctor"), () => databaseUrlOf(readConfig()));
 registerKeys(program.command("keys"), (work) => withDatabase(readConfig(), "keys", work));
 
 try {
   await program.parseAsync();
-  process.exit(0);
+  process.exit();
 } catch (error) {
   progress.clear();
   if (error instanceof StackError) {
@@ -93,7 +95,7 @@ try {
   } else {
     console.error(error);
   }
-  process.exit(1);
+  process.exit(process.exitCode ?? 1);
 }
 
 function positiveNumber(text: string): number {

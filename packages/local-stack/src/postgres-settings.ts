@@ -5,7 +5,7 @@ const MIB = 1024 * 1024;
 const SHARED_BUFFERS_BYTES_MAX = 512 * MIB;
 const SHARED_BUFFERS_BYTES_MIN = 32 * MIB;
 /** At least the number of jobs (policies) in the database, see docs of TimescaleDB. */
-const TIMESCALEDB_BACKGROUND_WORKERS = 8;
+const TIMESCALEDB_BACKGROUND_WORKERS = 48;
 /** Of PostgreSQL itself: logical replication launcher, TimescaleDB's scheduler, and some to spare. */
 const SPARE_WORKERS = 4;
 

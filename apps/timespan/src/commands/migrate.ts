@@ -1,21 +1,15 @@
 import { StackError } from "@timespan/local-stack/stack-error";
 import { migrate as migrateDatabase } from "@timespan/store/migrate";
 import type { Config } from "../config.ts";
-import { readEnvFile } from "../env-file.ts";
 import type { Progress } from "../progress-line.ts";
+import { databaseUrlOf } from "./with-database.ts";
 
 /**
  * Brings the schema of `DATABASE_URL`, or of the stack that runs in this home, up to date.
  * @throws {StackError} when no database is named, or it cannot be migrated
  */
 export async function migrate(config: Config, progress: Progress): Promise<void> {
-  const databaseUrl = config.given.databaseUrl ?? readEnvFile(config.home)?.DATABASE_URL;
-  if (databaseUrl === undefined) {
-    throw new StackError(
-      `DATABASE_URL is not set, and no stack runs in ${config.home}.`,
-      "Set DATABASE_URL, or start a stack with `bun run up`.",
-    );
-  }
+  const databaseUrl = databaseUrlOf(config);
   const place = new URL(databaseUrl).host;
   progress.update(`Migrating the database at ${place}`);
   const { engine, applied } = await migrateOrExplain(databaseUrl, progress.report);
