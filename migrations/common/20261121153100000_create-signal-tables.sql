@@ -65,6 +65,8 @@ CREATE INDEX spans_trace ON timespan.spans (trace_id);
 -- What rollups have not read yet, whoever sent it; and the newest spans of a window without a service. In time's
 -- order it grows at one end, which costs least.
 CREATE INDEX spans_time ON timespan.spans (start_time DESC);
+-- "What failed in this service lately", and how often: few rows, so few entries.
+CREATE INDEX spans_service_errors ON timespan.spans (service_name, start_time DESC) WHERE status_code = 2;
 
 CREATE TABLE timespan.log_records (
   time            timestamptz NOT NULL,
@@ -103,6 +105,8 @@ CREATE INDEX log_records_service_time ON timespan.log_records (service_name, tim
 CREATE INDEX log_records_trace ON timespan.log_records (trace_id) WHERE trace_id IS NOT NULL;
 -- The log list has a time window but often no service: the newest rows of a window, whoever wrote them.
 CREATE INDEX log_records_time ON timespan.log_records (time DESC);
+-- "The errors of this service", and how many.
+CREATE INDEX log_records_service_errors ON timespan.log_records (service_name, time DESC) WHERE severity_number >= 17;
 -- The errors among them: what the live channel replays to a client that comes back. One row in many is an error.
 CREATE INDEX log_records_error_time ON timespan.log_records (time DESC) WHERE severity_number >= 17;
 

@@ -29,7 +29,8 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  bucket interval := timespan.storage_setting('chunk_interval');
+  -- Rollups compute anew all that lies between the first and the last row of a transaction in a chunk.
+  bucket interval := LEAST(timespan.storage_setting('chunk_interval'), INTERVAL '10 minutes');
   bucket_start timestamptz;
   step bigint;
 BEGIN
@@ -52,7 +53,7 @@ BEGIN
   GET DIAGNOSTICS step = ROW_COUNT;
   expired_count := expired_count + step;
 
-  -- The oldest bucket only: a transaction then touches one chunk, and invalidates no more than lies within it.
+  -- The oldest bucket only: two rows hours apart must not come together.
   SELECT date_bin(bucket, min(start_time), TIMESTAMPTZ '2000-01-01 00:00:00+00') INTO bucket_start FROM timespan.late_spans;
   IF bucket_start IS NOT NULL THEN
     WITH moved AS (
