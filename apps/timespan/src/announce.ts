@@ -11,8 +11,8 @@ export function addressLines(config: Config, stack: RunningStack): string[] {
   return [
     "",
     "Timespan is up.",
-    `  Query API    ${stack.queryApiUrl}`,
-    `  Live errors  ${stack.errorStreamUrl}`,
+    `  Query API    ${stack.queryApiUrl} (every path to try out: ${stack.queryApiUrl}/api-docs)`,
+    `  Live errors  ${livePage(stack)} (WebSocket: ${stack.errorStreamUrl})`,
     ...(config.authRequired ? ["  API key      needed: bun run keys create --name <who uses it>"] : []),
     `  Database     postgres://${database.username}@${database.host}${database.pathname}`,
     `  Kafka        ${stack.kafkaBrokers.join(",")}`,
@@ -42,6 +42,11 @@ export function commandLines(config: Config, stack: RunningStack): string[] {
     "  Errors, as they happen",
     `    ${bun} -e '${listen}'`,
   ];
+}
+
+/** The page that shows errors as they happen, beside the WebSocket. */
+function livePage({ errorStreamUrl }: RunningStack): string {
+  return new URL("/", errorStreamUrl.replace(/^ws/, "http")).href;
 }
 
 /** Bun in the version this repository is made for, such as "bun@1.4.5". */

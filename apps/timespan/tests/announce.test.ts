@@ -14,6 +14,7 @@ test("addresses are shown without the password", () => {
   const lines = addressLines(readConfig({}), stack).join("\n");
   expect(lines).toContain("postgres://timespan@127.0.0.1:5433/timespan");
   expect(lines).toContain(".timespan/env");
+  expect(lines).toContain("http://127.0.0.1:3010/ ");
   expect(lines).not.toContain("secret");
 });
 
