@@ -5,6 +5,7 @@ import type { Database } from "@timespan/store/database";
 import type { RollupOptions, Window } from "@timespan/store/query/request-segments";
 import type { Access } from "@timespan/telemetry/access";
 import { ALL_ENVIRONMENTS } from "@timespan/telemetry/api/request-figures";
+import { environmentName } from "@timespan/telemetry/environment-name";
 import { resolveTimeRange } from "@timespan/telemetry/time-range";
 import { formatTimestamp, type TimeUs } from "@timespan/telemetry/timestamp";
 import type { Context, Handler } from "hono";
@@ -12,7 +13,7 @@ import type { z } from "zod";
 import type { ApiEnv } from "./api-env.ts";
 import { cachedResponse } from "./cached-response.ts";
 import type { Operation } from "./operation.ts";
-import { environment, readParameters, text, time } from "./parameters.ts";
+import { readParameters, text, time } from "./parameters.ts";
 import { invalidParameters, type ParameterProblem } from "./problem.ts";
 
 export interface MetricSettings {
@@ -42,7 +43,11 @@ export interface MetricContext {
 export const metricParameters = {
   from: time("Start of the window, included."),
   to: time("End of the window, not included."),
-  environment: environment(),
+  environment: text()
+    // As answers name it.
+    .transform((name) => (name === ALL_ENVIRONMENTS ? undefined : environmentName(name)))
+    .optional()
+    .describe("prod, dev and stage are spelled out; all, or none, takes all together."),
 };
 
 export type MetricSchema = z.ZodObject<typeof metricParameters>;

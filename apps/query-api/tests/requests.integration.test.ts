@@ -147,6 +147,16 @@ for (const { engine, present } of testEngines()) {
       },
     );
 
+    test("environment=all is what answers call it: every environment", async () => {
+      for (const path of [
+        "/query/services",
+        "/query/services/cart/metrics",
+        "/query/services/cart/endpoints",
+      ]) {
+        expect(await ask(`${path}?from=now-2h&environment=all`)).toEqual(await ask(`${path}?from=now-2h`));
+      }
+    });
+
     test("name_filter finds by a part of the name, in any case, no character special", async () => {
       const names = async (filter: string) =>
         (await ask(`/query/services?from=now-6h&name_filter=${encodeURIComponent(filter)}`)).services.map(

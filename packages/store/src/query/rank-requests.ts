@@ -70,7 +70,10 @@ ORDER BY ${orderBy(sql, sort)}`;
   };
 }
 
-/** Of two latencies in one bin the one with the larger maximum is larger, if they differ at all. */
+/**
+ * `bins[2]` is the second of {@link QUANTILES}. Of two latencies in one bin the one with the larger maximum is larger,
+ * if they differ at all.
+ */
 function orderBy(sql: Database, sort: RequestSort): Fragment {
   switch (sort) {
     case "request_count":
