@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "@timespan/runtime/clock";
 import { closeDatabase } from "@timespan/store/database";
+import { observePartitions } from "@timespan/store/ingest/observe-partitions";
 import { endpointList } from "@timespan/telemetry/api/endpoint-list";
 import { endpointTraceList } from "@timespan/telemetry/api/endpoint-trace-list";
 import { metricSeriesList } from "@timespan/telemetry/api/metric-series";
@@ -155,6 +156,43 @@ for (const { engine, present } of testEngines()) {
       ]) {
         expect(await ask(`${path}?from=now-2h&environment=all`)).toEqual(await ask(`${path}?from=now-2h`));
       }
+    });
+
+    test("complete_through says up to when everything that reached Kafka is counted, at most the window's end", async () => {
+      const through = async (query: string) => {
+        const answers = await Promise.all(
+          [
+            "/query/services",
+            "/query/services/cart/endpoints",
+            "/query/services/cart/metrics?interval=1h",
+          ].map((path) => ask(`${path}${path.includes("?") ? "&" : "?"}${query}`)),
+        );
+        const [all, endpoints, [series]] = answers;
+        expect([endpoints.complete_through, series.complete_through]).toEqual([
+          all.complete_through,
+          all.complete_through,
+        ]);
+        return all.complete_through;
+      };
+      const future = `from=now-1h&to=${Date.now() + 3_600_000}`;
+      expect(await through(future)).toBeNull();
+
+      const partition = { topic: "query-api-tests", partition: 0 };
+      const observe = (highWatermark: number) =>
+        observePartitions(api.writer, [{ ...partition, highWatermark }]);
+      const beforeMs = Date.now();
+      await observe(0);
+      const seen = await through(future);
+      expect(Date.parse(seen)).toBeGreaterThanOrEqual(beforeMs - 1);
+      expect(Date.parse(seen)).toBeLessThanOrEqual(Date.now() + 1);
+      expect(await through("from=now-1h&to=now-1m")).toBe(formatTimestamp(DEFAULT_END_US - 60e6));
+
+      // Records wait: what reached Kafka since shortly before they were seen may be among them.
+      await observe(10_000_000);
+      const behind = await through(future);
+      await observe(10_000_001);
+      expect(await through(future)).toBe(behind);
+      expect(Date.parse(behind)).toBeLessThan(Date.parse(seen));
     });
 
     test("name_filter finds by a part of the name, in any case, no character special", async () => {
