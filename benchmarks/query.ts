@@ -15,6 +15,7 @@ import { maintainRollups } from "@timespan/store/storage/maintain-rollups";
 import { type RunningApp, runApp } from "@timespan/testing/run-app";
 import { applyStorage, openAsSuperuser } from "@timespan/testing/test-database";
 import { RARE_WORD } from "@timespan/testing/workload/canonical";
+import { prepareCanonicalDay, ROLLUPS, runJobs } from "./canonical-day.ts";
 import { loadCanonical } from "./load-canonical.ts";
 import { cpuSeconds } from "./process-cost.ts";
 
@@ -40,7 +41,6 @@ const CACHED_CLIENTS = 8;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-const ROLLUPS = { lateAfterMs: 30 * MINUTE_MS, refreshIntervalMs: 30_000, refreshDelayMs: 2 * MINUTE_MS };
 
 /** A question of the API, and how somebody would ask it of the raw rows who knows nothing of rollups. */
 interface Question {
@@ -89,7 +89,13 @@ async function benchEngine(stack: Stack, postgresLog: string): Promise<void> {
   const { engine } = await migrate({ databaseUrl: stack.databaseUrl });
   const database = openDatabaseForHours(stack.databaseUrl);
   try {
-    await prepare(stack, database, engine === "timescaledb");
+    await database`ALTER SYSTEM SET log_min_duration_statement = 0`.simple();
+    await database`SELECT pg_reload_conf()`;
+    await prepareCanonicalDay(stack, database, {
+      spans: SPANS,
+      logs: LOGS,
+      isTimescaledb: engine === "timescaledb",
+    });
     const [end] = await database<{ to_ms: number }[]>`
       SELECT ceil(extract(epoch FROM max(start_time)))::float8 * 1000 AS to_ms FROM timespan.spans`;
     const questions = await questionsUntil(database, Math.ceil((end?.to_ms ?? 0) / MINUTE_MS) * MINUTE_MS);
@@ -108,49 +114,6 @@ async function benchEngine(stack: Stack, postgresLog: string): Promise<void> {
     await closeDatabase(database);
   }
   if (engine === "timescaledb" && !values["without-dense-minute"]) await measureDenseMinute(stack);
-}
-
-/** Loads the day, unless it is there, and leaves it as the jobs of a running system would have. */
-async function prepare(stack: Stack, database: Database, isTimescaledb: boolean): Promise<void> {
-  await database`ALTER SYSTEM SET log_min_duration_statement = 0`.simple();
-  await database`SELECT pg_reload_conf()`;
-  await applyStorage(database);
-  await maintainRollups(database, ROLLUPS);
-  if (isTimescaledb)
-    await database`SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000`;
-  const [loaded] = await database<{ is: boolean }[]>`SELECT EXISTS (SELECT FROM timespan.spans) AS is`;
-  if (loaded?.is) return;
-
-  const started = performance.now();
-  const toMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
-  let next = 0.1;
-  await loadCanonical(database, {
-    spans: SPANS,
-    logs: LOGS,
-    fromMs: toMs - DAY_MS,
-    toMs,
-    report: (share) => {
-      if (share < next) return;
-      process.stderr.write(`${Math.round(share * 100)} % loaded\n`);
-      next += 0.1;
-    },
-  });
-  console.log(`loaded in ${seconds(started)}`);
-  const cpuBefore = cpuSeconds(stack.postgres.pid ?? 0) ?? 0;
-  if (isTimescaledb) {
-    await runJobs(database, "refresh_rollups");
-    console.log(
-      `all rollups of the day: ${(((cpuSeconds(stack.postgres.pid ?? 0) ?? 0) - cpuBefore) / (SPANS / 1_000_000)).toFixed(1)} CPU seconds a million spans`,
-    );
-    await runJobs(database, "policy_compression");
-  }
-  await database`VACUUM (ANALYZE)`.simple();
-}
-
-async function runJobs(database: Database, procedure: string): Promise<void> {
-  const jobs = await database<{ job_id: number }[]>`
-    SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = ${procedure} ORDER BY job_id`;
-  for (const { job_id } of jobs) await database`CALL run_job(${job_id})`;
 }
 
 async function questionsUntil(database: Database, toMs: number): Promise<Question[]> {

@@ -67,19 +67,24 @@ TO timespan_reader, timespan_analyst;
 
 RESET ROLE;
 
--- An analyst makes nothing, not even for a moment: with a temporary schema it could bring functions of its own, and
--- with a job it could run them in the background. Only an owner may take these rights from everybody; where another
--- migrates, `timespan analysts create` says what is left to do.
+-- An analyst makes nothing, not even for a moment: with a temporary schema it could bring functions of its own, with a
+-- job it could run them in the background, and large objects would fill the disk. Only an owner may take these rights
+-- from everybody; where another migrates, `timespan analysts create` says what is left to do.
 DO $$
 DECLARE
-  add_job regprocedure := to_regprocedure('public.add_job(regproc,interval,jsonb,timestamptz,boolean,regproc,boolean,text,text)');
+  maker regprocedure;
 BEGIN
   IF pg_has_role(current_user, (SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE') THEN
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
   END IF;
-  IF add_job IS NOT NULL AND pg_has_role(current_user, (SELECT proowner FROM pg_proc WHERE oid = add_job), 'USAGE') THEN
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', add_job);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO timespan_owner', add_job);
-  END IF;
+  FOR maker IN
+    SELECT oid FROM pg_proc
+    WHERE proname IN ('add_job', 'lo_creat', 'lo_create', 'lo_from_bytea')
+      AND has_function_privilege('timespan_analyst', oid, 'EXECUTE')
+      AND pg_has_role(current_user, proowner, 'USAGE')
+  LOOP
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', maker);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO timespan_owner', maker);
+  END LOOP;
 END
 $$;

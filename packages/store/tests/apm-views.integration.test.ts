@@ -473,9 +473,12 @@ for (const { engine, present } of testEngines()) {
       "SELECT * FROM pg_authid",
       "ALTER ROLE timespan_analyst SUPERUSER",
       "SELECT lo_import('/etc/passwd')",
+      "SELECT lo_create(0)",
+      "SELECT lo_from_bytea(0, 'x')",
       ...(engine === "timescaledb"
         ? [
             "SELECT public.add_job('pg_sleep', '1 second')",
+            'CALL _timescaledb_functions.policy_retention(1, \'{"hypertable_id": 1, "drop_after": "1 hour"}\')',
             "SELECT public.drop_chunks('timespan.spans', now())",
             "SELECT public.create_hypertable('apm.spans', 'start_time')",
           ]

@@ -53,6 +53,7 @@ async function createPartitions(database: Database, dayMs: number): Promise<void
   const next = new Date(dayMs + DAY_MS).toISOString().slice(0, 10);
   for (const table of ["spans", "log_records", "trace_locator"]) {
     await database.unsafe(`
+      SET LOCAL ROLE timespan_owner;
       CREATE TABLE IF NOT EXISTS timespan.${table}_${day.replaceAll("-", "")}
       PARTITION OF timespan.${table} FOR VALUES FROM ('${day} 00:00+00') TO ('${next} 00:00+00')`);
   }

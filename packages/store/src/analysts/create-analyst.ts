@@ -96,7 +96,7 @@ WHERE nspname !~ '^pg_' AND has_schema_privilege('timespan_analyst', oid, 'CREAT
 UNION ALL
 SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure)
 FROM pg_proc
-WHERE proname = 'add_job' AND has_function_privilege('timespan_analyst', oid, 'EXECUTE')`;
+WHERE proname IN ('add_job', 'lo_creat', 'lo_create', 'lo_from_bytea') AND has_function_privilege('timespan_analyst', oid, 'EXECUTE')`;
   return rows.map(({ statement }) => statement);
 }
 
