@@ -342,6 +342,9 @@ BEGIN
   LOOP
     CALL public.convert_to_columnstore(chunk, if_not_columnstore => true);
     COMMIT;
+    -- Without it the planner does not know that batches can be aggregated as they are.
+    EXECUTE format('ANALYZE %s', chunk);
+    COMMIT;
   END LOOP;
 END
 $$;

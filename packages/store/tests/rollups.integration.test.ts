@@ -161,6 +161,25 @@ for (const { engine, present } of testEngines()) {
       }
     });
 
+    test("what is stored of a rollup are its rows up to the watermark", async () => {
+      const watermarks = await all<{ rollup: string; until: string; is_past: boolean }[]>`
+        SELECT rollup, stored_until::text AS until, stored_until < now() - INTERVAL '2 minutes' AS is_past
+        FROM timespan.rollup_watermarks()`;
+      expect(watermarks.map(({ rollup }) => rollup).sort()).toEqual(
+        ROLLUPS_BY_NAME.map(({ name }) => name).sort(),
+      );
+      for (const { rollup, until, is_past } of watermarks) {
+        const rows = async (relation: string, condition: string) =>
+          (await all.unsafe(`SELECT * FROM timespan.${relation} WHERE ${condition}`))
+            .map((row) => JSON.stringify(row))
+            .sort();
+        expect({ rollup, is_past }).toEqual({ rollup, is_past: true });
+        const stored = await rows(`${rollup}_stored`, "true");
+        expect(stored).toEqual(await rows(rollup, `bucket < '${until}'`));
+        expect(stored.length > 0).toBe(engine === "timescaledb");
+      }
+    });
+
     test("a sampled span counts for as many as it stands for, at every level", async () => {
       const service = uniqueName("sampled");
       const at = new Date(HOUR_START_MS - 5 * HOUR_MS).toISOString();
@@ -274,6 +293,15 @@ for (const { engine, present } of testEngines()) {
         } finally {
           await driveJobsByHand();
         }
+      });
+
+      test("hours and ten minutes are in the columnstore as soon as an hour is stored", async () => {
+        const rowstore = await all`
+          SELECT view_name FROM timescaledb_information.chunks AS chunk
+          JOIN timescaledb_information.continuous_aggregates AS rollup
+            ON rollup.materialization_hypertable_name = chunk.hypertable_name
+          WHERE view_name ~ '_(10m|1h)$' AND chunk.range_end > now() AND NOT chunk.is_compressed`;
+        expect([...rowstore]).toEqual([]);
       });
 
       test("one job refreshes all, its settings are those that were given, and giving them again changes nothing", async () => {
