@@ -4,29 +4,33 @@ SET LOCAL ROLE timespan_owner;
 -- These belong to the owner, because the trace locator is not for analysts. What they return comes from the
 -- visible_ views, which go by the login of the session.
 
-CREATE FUNCTION timespan.trace_spans(trace_id uuid) RETURNS SETOF timespan.spans
-LANGUAGE sql
+-- Two statements, each planned with what is known by then: so the second is a plan of the few chunks that the trace lies in.
+CREATE FUNCTION timespan.trace_spans(wanted uuid) RETURNS SETOF timespan.spans
+LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
 ROWS 100
 AS $$
-  WITH located AS MATERIALIZED (
-    SELECT min(first_time) AS first_time, max(last_time) AS last_time
-    FROM timespan.trace_locator AS locator
-    WHERE locator.trace_id = trace_spans.trace_id
-  ),
-  stored AS (
-    -- What a producer sent more than once is shown once; two spans of one id that differ are two.
-    SELECT DISTINCT ON (span.span_id, span.service_name, span.span_kind, span.start_time, span.duration_us) span.*
-    FROM timespan.visible_spans AS span
-    WHERE span.trace_id = trace_spans.trace_id
-      AND span.start_time >= (SELECT first_time FROM located)
-      AND span.start_time <= (SELECT last_time FROM located)
-    ORDER BY span.span_id, span.service_name, span.span_kind, span.start_time, span.duration_us,
-             span.source_id, span.source_offset, span.source_index
-  )
-  SELECT * FROM stored ORDER BY start_time, source_id, source_offset, source_index LIMIT 10000
+DECLARE
+  first timestamptz;
+  last timestamptz;
+BEGIN
+  SELECT min(first_time), max(last_time) INTO first, last FROM timespan.trace_locator WHERE trace_id = wanted;
+  RETURN QUERY
+    SELECT stored.*
+    FROM (
+      -- What a producer sent more than once is shown once; two spans of one id that differ are two.
+      SELECT DISTINCT ON (span.span_id, span.service_name, span.span_kind, span.start_time, span.duration_us) span.*
+      FROM timespan.visible_spans AS span
+      WHERE span.trace_id = wanted AND span.start_time >= first AND span.start_time <= last
+      ORDER BY span.span_id, span.service_name, span.span_kind, span.start_time, span.duration_us,
+               span.source_id, span.source_offset, span.source_index
+    ) AS stored
+    ORDER BY stored.start_time, stored.source_id, stored.source_offset, stored.source_index
+    LIMIT 10000;
+END
 $$;
 COMMENT ON FUNCTION timespan.trace_spans(uuid) IS 'The spans of a trace that the login of this session may see, the first 10,000 by start.';
 
@@ -169,6 +173,29 @@ $$;
 COMMENT ON FUNCTION apm.trace_tree(uuid) IS
   'The spans of a trace as a tree, parents before their children and those by start; the first 10,000. depth: 0 for a root and for a span whose parent is missing. path: the operations from the root down. start_ms: since the first span. self_ms: its duration without the time in which a child ran. is_critical: whether the trace would have been shorter without it; critical_ms: how much of the duration of the root it accounts for, which adds up to that duration. What begins after its parent ended, such as a consumer, is not on the critical path.';
 
+CREATE FUNCTION timespan.trace_log_records(wanted uuid) RETURNS SETOF timespan.log_records
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+ROWS 100
+AS $$
+DECLARE
+  first timestamptz;
+  last timestamptz;
+BEGIN
+  SELECT min(first_time), max(last_time) INTO first, last FROM timespan.trace_locator WHERE trace_id = wanted;
+  RETURN QUERY
+    SELECT record.*
+    FROM timespan.visible_log_records AS record
+    WHERE record.trace_id = wanted AND record.time >= first AND record.time <= last
+    ORDER BY record.time, record.source_id, record.source_offset, record.source_index
+    LIMIT 10000;
+END
+$$;
+COMMENT ON FUNCTION timespan.trace_log_records(uuid) IS 'The log records of a trace that the login of this session may see, the first 10,000 by time.';
+
 CREATE FUNCTION apm.trace_logs(trace_id uuid)
 RETURNS TABLE (
   "time" timestamptz,
@@ -186,11 +213,6 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 ROWS 100
 AS $$
-  WITH located AS MATERIALIZED (
-    SELECT min(first_time) AS first_time, max(last_time) AS last_time
-    FROM timespan.trace_locator AS locator
-    WHERE locator.trace_id = trace_logs.trace_id
-  )
   SELECT
     record.time,
     CASE WHEN record.severity_number < 9 THEN 'DEBUG' WHEN record.severity_number < 13 THEN 'INFO' WHEN record.severity_number < 17 THEN 'WARN' ELSE 'ERROR' END,
@@ -200,17 +222,13 @@ AS $$
     lpad(to_hex(record.span_id), 16, '0'),
     span.span_name,
     record.attributes
-  FROM timespan.visible_log_records AS record
+  FROM timespan.trace_log_records(trace_logs.trace_id) AS record
   LEFT JOIN (
     SELECT DISTINCT ON (span_id, service_name) span_id, service_name, span_name
     FROM timespan.trace_spans(trace_logs.trace_id)
     ORDER BY span_id, service_name, start_time
   ) AS span ON span.span_id = record.span_id AND span.service_name = record.service_name
-  WHERE record.trace_id = trace_logs.trace_id
-    AND record.time >= (SELECT first_time FROM located)
-    AND record.time <= (SELECT last_time FROM located)
   ORDER BY record.time, record.source_id, record.source_offset, record.source_index
-  LIMIT 10000
 $$;
 COMMENT ON FUNCTION apm.trace_logs(uuid) IS 'The logs of a trace, oldest first, with the operation each was written in; the first 10,000.';
 
@@ -312,7 +330,7 @@ COMMENT ON FUNCTION apm.grafana_trace(uuid) IS
   'A trace as Grafana''s trace panel wants it, one row a span: times in milliseconds, tags, serviceTags and logs as JSON arrays of keys and values. Logs are the events of the span and the log records written in it. statusCode: 0 UNSET, 1 OK, 2 ERROR.';
 
 REVOKE EXECUTE ON FUNCTION
-  timespan.trace_spans(uuid), timespan.last_free_step(timestamptz, timestamptz, timestamptz), timespan.last_free(timestamptz, timestamptz),
+  timespan.trace_spans(uuid), timespan.trace_log_records(uuid), timespan.last_free_step(timestamptz, timestamptz, timestamptz), timespan.last_free(timestamptz, timestamptz),
   apm.trace_tree(uuid), apm.trace_logs(uuid), apm.grafana_trace(uuid)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION apm.trace_tree(uuid), apm.trace_logs(uuid), apm.grafana_trace(uuid) TO timespan_reader, timespan_analyst;
