@@ -372,7 +372,7 @@ DECLARE
   -- A chunk an hour or less would make thousands of them in the weeks that minutes are kept.
   minute_chunk_interval CONSTANT interval := GREATEST(timespan.storage_setting('chunk_interval'), INTERVAL '2 hours');
   refresh_job integer;
-  rollup name;
+  rollup record;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('timespan.maintain_storage'));
   SELECT job.job_id INTO refresh_job
@@ -394,16 +394,24 @@ BEGIN
   END IF;
 
   FOR rollup IN
-    SELECT aggregate.view_name
+    SELECT
+      aggregate.view_name AS name,
+      format('timespan.%I', aggregate.view_name)::regclass AS relation,
+      row_number() OVER (ORDER BY aggregate.view_name) AS position
     FROM timescaledb_information.continuous_aggregates AS aggregate
     WHERE aggregate.view_schema = 'timespan'
-    ORDER BY 1
+    ORDER BY position
   LOOP
+    -- One a minute: all at once they would want more background workers than a small machine has.
     CALL public.add_columnstore_policy(
-      format('timespan.%I', rollup)::regclass, after => INTERVAL '2 hours', schedule_interval => INTERVAL '15 minutes', if_not_exists => true
+      rollup.relation,
+      after => INTERVAL '2 hours',
+      schedule_interval => INTERVAL '15 minutes',
+      initial_start => now() + rollup.position * INTERVAL '1 minute',
+      if_not_exists => true
     );
-    IF rollup LIKE '%\_1m' THEN
-      PERFORM public.set_chunk_time_interval(format('timespan.%I', rollup)::regclass, minute_chunk_interval);
+    IF rollup.name LIKE '%\_1m' THEN
+      PERFORM public.set_chunk_time_interval(rollup.relation, minute_chunk_interval);
     END IF;
   END LOOP;
 END

@@ -4,7 +4,7 @@ const MIB = 1024 * 1024;
 /** A local stack shares its machine with an editor and a browser. */
 const SHARED_BUFFERS_BYTES_MAX = 512 * MIB;
 const SHARED_BUFFERS_BYTES_MIN = 32 * MIB;
-/** At least the number of jobs (policies) in the database, see docs of TimescaleDB. */
+/** The scheduler of each database, and jobs that run at once; what finds none free is started a little later. */
 const TIMESCALEDB_BACKGROUND_WORKERS = 48;
 /** Of PostgreSQL itself: logical replication launcher, TimescaleDB's scheduler, and some to spare. */
 const SPARE_WORKERS = 4;
