@@ -134,6 +134,18 @@ for (const { engine, present } of testEngines()) {
       },
     );
 
+    test("says how to take from analysts what a database gives to everybody", async () => {
+      const name = new URL(created.url).pathname.slice(1);
+      await all.unsafe(`GRANT TEMPORARY ON DATABASE ${name} TO PUBLIC`);
+      const finding = (await look()).get("analyst-rights");
+      expect(finding).toMatchObject({
+        status: "warn",
+        remedy: `REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC;`,
+      });
+      await all.unsafe(finding?.remedy ?? "");
+      expect(notOk(await look())).toEqual([]);
+    });
+
     test("says which partitions are behind, by how much, and whether anybody looks", async () => {
       await partition(0, { high: 150, observed: 5, behind: 30 });
       expect(notOk(await look())).toEqual([]);

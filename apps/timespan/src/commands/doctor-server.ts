@@ -196,6 +196,18 @@ export function judgeRoles(roles: readonly RoleState[]): Finding {
   return ok(check, "all there, and this user may act as each");
 }
 
+/** @param statements that take from everybody what no analyst should have */
+export function judgeRights(statements: readonly string[]): Finding {
+  const check = "analyst-rights";
+  if (statements.length === 0) return ok(check, "analysts can make nothing in this database");
+  return {
+    check,
+    status: "warn",
+    detail: "analysts can make things in this database, as everybody may",
+    remedy: statements.map((statement) => `${statement};`).join(" "),
+  };
+}
+
 const DISK_DAYS_WARN = 14;
 const DISK_DAYS_FAIL = 3;
 /** Beside the rows there are WAL, temporary files and chunks on their way to the columnstore. */

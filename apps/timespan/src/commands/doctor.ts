@@ -1,3 +1,4 @@
+import { listOpenRights } from "@timespan/store/analysts/list-open-rights";
 import type { Database } from "@timespan/store/database";
 import { sqlState } from "@timespan/store/database-error";
 import { countDeadLetters } from "@timespan/store/dead-letters/count-dead-letters";
@@ -16,7 +17,7 @@ import { readServerSettings } from "@timespan/store/doctor/read-server-settings"
 import { readSchemaVersion } from "@timespan/store/schema-version";
 import type { Finding } from "./doctor-finding.ts";
 import { findMachine } from "./doctor-machine.ts";
-import { judgeDisk, judgeRoles, judgeServer, judgeSettings } from "./doctor-server.ts";
+import { judgeDisk, judgeRights, judgeRoles, judgeServer, judgeSettings } from "./doctor-server.ts";
 import {
   judgeChunks,
   judgeDays,
@@ -60,6 +61,9 @@ export async function examine(database: Database, databaseUrl: string): Promise<
   };
   await add("migrations", async () => judgeSchema(await readSchemaVersion(database)));
   await add("roles", async () => judgeRoles(await listRoles(database)));
+  if (engine !== undefined) {
+    await add("analyst-rights", async () => judgeRights(await listOpenRights(database)));
+  }
   await add("settings", async () =>
     judgeSettings(await readServerSettings(database), {
       memoryBytes: machine?.memoryBytes,

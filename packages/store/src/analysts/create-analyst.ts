@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Access } from "@timespan/telemetry/access";
 import type { Database } from "../database.ts";
 import { sqlState } from "../database-error.ts";
+import { listOpenRights } from "./list-open-rights.ts";
 import { scramVerifier } from "./scram-verifier.ts";
 
 /** What each analyst's login begins with. Of these the server enforces the connections and the temporary files. */
@@ -66,7 +67,7 @@ export async function createAnalyst(
     throw error;
   }
   const leftToDo = await limitTempFiles(database, name);
-  return { password, leftToDo: [...leftToDo, ...(await openToAll(database))] };
+  return { password, leftToDo: [...leftToDo, ...(await listOpenRights(database))] };
 }
 
 const DUPLICATE_OBJECT = "42710";
@@ -82,22 +83,6 @@ async function limitTempFiles(database: Database, name: string): Promise<string[
     if (sqlState(error) === INSUFFICIENT_PRIVILEGE) return [statement];
     throw error;
   }
-}
-
-/** What everybody may do on this database and no analyst should; the migration takes it away where it can. */
-async function openToAll(database: Database): Promise<string[]> {
-  const rows = await database<{ statement: string }[]>`
-SELECT format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()) AS statement
-WHERE has_database_privilege('timespan_analyst', current_database(), 'TEMPORARY')
-UNION ALL
-SELECT format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', nspname)
-FROM pg_namespace
-WHERE nspname !~ '^pg_' AND has_schema_privilege('timespan_analyst', oid, 'CREATE')
-UNION ALL
-SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure)
-FROM pg_proc
-WHERE proname IN ('add_job', 'lo_creat', 'lo_create', 'lo_from_bytea') AND has_function_privilege('timespan_analyst', oid, 'EXECUTE')`;
-  return rows.map(({ statement }) => statement);
 }
 
 const listOrNull = (names: readonly string[] | null) => (names === null ? null : [...names]);
