@@ -2,6 +2,7 @@ import { connectKafka } from "@timespan/broker/connect-kafka";
 import { createConsumer } from "@timespan/broker/consumer";
 import { createProducer } from "@timespan/broker/producer";
 import { systemClock } from "@timespan/runtime/clock";
+import { createHeapLimit } from "@timespan/runtime/heap-limit";
 import type { Lifecycle } from "@timespan/runtime/lifecycle";
 import type { Logger } from "@timespan/runtime/logger";
 import { createRegistry, snapshotMetrics } from "@timespan/runtime/metrics";
@@ -18,6 +19,8 @@ import { REPORT_INTERVAL_MS, type WorkerReport } from "./worker-messages.ts";
 
 /** A batch that takes longer than this to write is broken off by the server and tried again. */
 export const WRITE_TIMEOUT_MS = 60_000;
+/** Between two looks at the heap a busy worker makes some 15 MB of garbage. */
+const HEAP_CHECK_INTERVAL_MS = 250;
 /** Part of the lifecycle's own limit, so that leaving the group still fits in. */
 const DRAIN_TIMEOUT_MS = 15_000;
 
@@ -58,6 +61,8 @@ export async function runWorker(
       );
     }),
   );
+
+  lifecycle.onStop("heap", clock.every(HEAP_CHECK_INTERVAL_MS, createHeapLimit()));
 
   const database = openDatabase({
     url: config.database.url,
