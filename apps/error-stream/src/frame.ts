@@ -5,29 +5,32 @@ export class Frame {
   readonly id: string | undefined;
   /** JSON. */
   readonly data: string;
-  #text: string | undefined;
+  /** As a WebSocket text frame. A plain field, as it is read for every client. */
+  readonly text: string;
   #serverSentEvent: string | undefined;
+  #utf8: Uint8Array | undefined;
   #bytes: number | undefined;
 
   constructor(event: string, data: string, id?: string) {
     this.event = event;
     this.data = data;
     this.id = id;
-  }
-
-  /** As a WebSocket text frame. */
-  get text(): string {
-    this.#text ??=
-      this.id === undefined
-        ? `{"event":"${this.event}","data":${this.data}}`
-        : `{"event":"${this.event}","id":"${this.id}","data":${this.data}}`;
-    return this.#text;
+    this.text =
+      id === undefined
+        ? `{"event":"${event}","data":${data}}`
+        : `{"event":"${event}","id":"${id}","data":${data}}`;
   }
 
   /** As a block of an event stream. JSON has no line breaks, so one `data` line holds it. */
   get serverSentEvent(): string {
     this.#serverSentEvent ??= `${this.id === undefined ? "" : `id: ${this.id}\n`}event: ${this.event}\ndata: ${this.data}\n\n`;
     return this.#serverSentEvent;
+  }
+
+  /** {@link text} as bytes, for an engine that would encode a string anew for each client. */
+  get utf8(): Uint8Array {
+    this.#utf8 ??= Buffer.from(this.text);
+    return this.#utf8;
   }
 
   /** Length in UTF-8, of either form to within a few bytes. */

@@ -193,7 +193,7 @@ function connectionOf(socket: WebSocket<SocketData>): Connection {
         while (taken < frames.length) {
           const frame = frames[taken];
           if (frame === undefined) break;
-          const result = socket.send(frame.text, false);
+          const result = socket.send(frame.utf8, false);
           if (result === SEND.dropped) break;
           taken++;
           if (result === SEND.full) break;

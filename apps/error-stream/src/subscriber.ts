@@ -32,6 +32,8 @@ export interface Tally {
 /** Close codes of RFC 6455, section 7.4.1, and the registry it opened. */
 export const CLOSE = { goingAway: 1001, policyViolation: 1008, tryAgainLater: 1013 } as const;
 
+/** Frames that went out and still stand in the array of what waits. */
+const QUEUE_CUT_AT = 4_096;
 /** Answers to what a client asks; one that asks on and reads none of them is closed. */
 const ANSWERS_WAITING_MAX = 32;
 
@@ -46,6 +48,8 @@ export class Subscriber {
   readonly #clock: Clock;
   readonly #tally: Tally;
   #queue: Frame[] = [];
+  /** Index in `#queue` of the first that still waits. */
+  #head = 0;
   #queuedBytes = 0;
   #answersQueued = 0;
   /** Dropped since the client was last told. */
@@ -87,8 +91,7 @@ export class Subscriber {
 
   /** Resolves when the socket has taken everything, or the client is gone. */
   taken(): Promise<void> {
-    if (this.#closed || (this.#queue.length === 0 && this.#fullSinceMs === undefined))
-      return Promise.resolve();
+    if (this.#closed || (this.#waits === 0 && this.#fullSinceMs === undefined)) return Promise.resolve();
     this.#waiting ??= Promise.withResolvers();
     return this.#waiting.promise;
   }
@@ -106,11 +109,16 @@ export class Subscriber {
       }
       this.#dropped = 0;
     }
-    const sent = this.#queue.length === 0 ? 0 : this.#connection.send(this.#queue, 0);
+    const sent = this.#waits === 0 ? 0 : this.#connection.send(this.#queue, this.#head);
     this.#tally.sentFrames += sent;
-    for (let index = 0; index < sent; index++) this.#forget(this.#queue[index]);
-    this.#queue = sent === this.#queue.length ? [] : this.#queue.slice(sent);
-    if (this.#queue.length > 0 || this.#connection.congested()) this.#noteFull();
+    for (let index = this.#head; index < this.#head + sent; index++) this.#forget(this.#queue[index]);
+    this.#head += sent;
+    // The array is cut now and then, not for each bit that goes out.
+    if (this.#head === this.#queue.length || this.#head > QUEUE_CUT_AT) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    if (this.#waits > 0 || this.#connection.congested()) this.#noteFull();
     else this.#resolveWaiting();
   }
 
@@ -135,12 +143,18 @@ export class Subscriber {
   left(): void {
     this.#closed = true;
     this.#queue = [];
+    this.#head = 0;
     this.#queuedBytes = 0;
     this.#resolveWaiting();
   }
 
+  /** How many frames wait. */
+  get #waits(): number {
+    return this.#queue.length - this.#head;
+  }
+
   #sendAtOnce(frames: readonly Frame[]): number {
-    if (this.#queue.length > 0 || this.#dropped > 0 || this.#fullSinceMs !== undefined) return 0;
+    if (this.#waits > 0 || this.#dropped > 0 || this.#fullSinceMs !== undefined) return 0;
     const taken = this.#connection.send(frames, 0);
     this.#tally.sentFrames += taken;
     if (taken < frames.length || this.#connection.congested()) this.#noteFull();
@@ -170,12 +184,13 @@ export class Subscriber {
 
   #dropOldest(): void {
     const { clientBytesMax, clientFramesMax } = this.#limits;
-    if (this.#queuedBytes <= clientBytesMax && this.#queue.length <= clientFramesMax) return;
+    if (this.#queuedBytes <= clientBytesMax && this.#waits <= clientFramesMax) return;
     // Down to three quarters, so that a client that stays away does not cost this for every frame.
     const kept: Frame[] = [];
     let count = 0;
-    for (const [index, frame] of this.#queue.entries()) {
-      const left = this.#queue.length - index + kept.length;
+    const waiting = this.#queue.slice(this.#head);
+    for (const [index, frame] of waiting.entries()) {
+      const left = waiting.length - index + kept.length;
       const fits = this.#queuedBytes <= clientBytesMax * 0.75 && left <= Math.ceil(clientFramesMax * 0.75);
       if (fits || frame.event !== ERROR_LOG) {
         kept.push(frame);
@@ -185,6 +200,7 @@ export class Subscriber {
       count++;
     }
     this.#queue = kept;
+    this.#head = 0;
     this.#dropped += count;
     this.#tally.droppedEvents += count;
   }
