@@ -28,7 +28,7 @@ export function compileFilter(filter: ErrorFilter, access: Access): EventFilter 
 /** The names that are in both lists, of which null allows any. */
 function both(a: readonly string[] | null, b: readonly string[] | null): ReadonlySet<string> | null {
   if (a === null || b === null) return a === null ? (b === null ? null : new Set(b)) : new Set(a);
-  return new Set(a).intersection(new Set(b));
+  return new Set(a.filter((name) => b.includes(name)));
 }
 
 function listed(names: ReadonlySet<string> | null): string[] | null {

@@ -71,7 +71,7 @@ export class Hub {
   readonly #seenIds = new Set<string>();
   /** For each source, up to where every id was seen and some are no longer remembered. */
   readonly #forgotten = new Map<number, EventPlace>();
-  #onFlush: (() => void)[] = [];
+  readonly #onFlush = new Set<() => void>();
   readonly #stopTimer: () => void;
 
   constructor(parts: HubParts) {
@@ -201,15 +201,19 @@ export class Hub {
       group.pending = [];
       for (const member of group.members) member.offer(frames);
     }
-    const waiting = this.#onFlush;
-    this.#onFlush = [];
-    for (const resolve of waiting) resolve();
+    for (const done of [...this.#onFlush]) done();
   }
 
   #nextFlush(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#onFlush.push(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
+      const done = () => {
+        this.#onFlush.delete(done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      this.#onFlush.add(done);
+      signal.addEventListener("abort", done, { once: true });
     });
   }
 

@@ -63,10 +63,10 @@ const STORE_PAGE_EVENTS = 1_000;
 const CHUNK_BYTES = 64 * 1024;
 /** An event may come so much later than it happened and still be replayed from the store to who comes back. */
 export const REPLAY_LATENESS_MS = 3_600_000;
-/** How long to wait for the store to have what went through Kafka. */
-const STORE_BEHIND_MS_MAX = 10_000;
+/** How long to wait for the store to have what went through Kafka; longer than a broker's restart. */
+const STORE_BEHIND_MS_MAX = 60_000;
 const STORE_BEHIND_LOOK_MS = 250;
-/** How long to wait for events that a client already has from another instance. */
+/** How long to wait, once events come, for those that a client already has from another instance. */
 const AHEAD_MS_MAX = 10_000;
 
 const NOT_KEPT = "Older errors are not kept any more.";
@@ -99,13 +99,14 @@ export function createReplayer(parts: ReplayerParts): Replayer {
         if (!(await sendFromRing(progress))) continue;
         // From here to goLive nothing waits, so nothing can come in between.
         if (!isAhead(progress.places)) return goLive();
-        // Another instance has sent events that are still on their way to this one.
+        // Another instance has sent events that are still on their way to this one. Where none come at all, as while a
+        // broker is away, none is missed by waiting.
+        await parts.nextEvents(signal);
         aheadSinceMs ??= clock.nowMs();
         if (clock.nowMs() - aheadSinceMs > AHEAD_MS_MAX) {
           tell("The id is of events that are not known here. What follows is new.", null);
           return goLive();
         }
-        await nextEventsOr(AHEAD_MS_MAX);
       }
 
       function gone(): boolean {
@@ -186,11 +187,11 @@ export function createReplayer(parts: ReplayerParts): Replayer {
           return { places, seenMs: before?.seenMs ?? 0, fromUs: 0, storeFromUs: lateUs(), number };
         }
         const upTo = new Map(ring.before);
-        const stored = await fromStore(async (store) => {
-          await untilStored(store, upTo);
-          const spans = spansBetween(new Map(), upTo);
-          return listNewestErrors(store, subscriber.access, asked, spans, count - found);
-        });
+        const spans = spansBetween(new Map(), upTo);
+        const stored = await fromStore(
+          (store) => listNewestErrors(store, subscriber.access, asked, spans, count - found),
+          upTo,
+        );
         const rows = inOrderOfSources(stored ?? []);
         const places = new Map(upTo);
         // Of each source what is sent begins with its first row.
@@ -205,10 +206,11 @@ export function createReplayer(parts: ReplayerParts): Replayer {
       async function sendFromStore(progress: Progress): Promise<void> {
         const upTo = new Map(ring.before);
         const spans = spansBetween(progress.places, upTo);
-        const rows = await fromStore(async (store) => {
-          await untilStored(store, upTo);
-          return listErrors(store, subscriber.access, asked, spans, progress.storeFromUs, STORE_PAGE_EVENTS);
-        });
+        const rows = await fromStore(
+          (store) =>
+            listErrors(store, subscriber.access, asked, spans, progress.storeFromUs, STORE_PAGE_EVENTS),
+          upTo,
+        );
         if (gone()) return;
         if (database === undefined) {
           const keptFromUs = ring.at(ring.first)?.timeUs ?? clock.nowMs() * 1_000;
@@ -273,37 +275,29 @@ export function createReplayer(parts: ReplayerParts): Replayer {
         await subscriber.taken();
       }
 
-      /** What `ask` answers in its turn; undefined, and the client is told, where there is no answer. */
-      async function fromStore<T>(ask: (store: Database) => Promise<T>): Promise<T | undefined> {
+      /**
+       * What `ask` answers in its turn; undefined, and the client is told, where there is no answer.
+       * @param upTo what the store must have before it is asked: events come through Kafka before they are stored
+       */
+      async function fromStore<T>(
+        ask: (store: Database) => Promise<T>,
+        upTo: Places = new Map(),
+      ): Promise<T | undefined> {
         if (database === undefined) return undefined;
         const store = database;
+        const startedMs = clock.nowMs();
         try {
+          while (upTo.size > 0 && !gone()) {
+            if (isStored(upTo, await turns.take(() => readSourceOffsets(store)))) break;
+            if (clock.nowMs() - startedMs > STORE_BEHIND_MS_MAX) throw new Error("the store is behind Kafka");
+            await clock.sleep(STORE_BEHIND_LOOK_MS, signal);
+          }
           return await turns.take(async () => (gone() ? undefined : ask(store)));
         } catch (err) {
           logger.warn({ err }, "the store did not answer a replay");
           tell("The store does not answer: errors are missing here.", ring.at(ring.first)?.timeUs ?? null);
           return undefined;
         }
-      }
-
-      /** Events come through Kafka before they are stored; waits until the store has all up to `upTo`. */
-      async function untilStored(store: Database, upTo: Places): Promise<void> {
-        for (const startedMs = clock.nowMs(); !gone(); ) {
-          const stored = await readSourceOffsets(store);
-          const behind = [...upTo.values()].some(
-            ({ sourceId, offset }) => (stored.get(sourceId) ?? Number.POSITIVE_INFINITY) <= offset,
-          );
-          if (!behind) return;
-          if (clock.nowMs() - startedMs > STORE_BEHIND_MS_MAX) throw new Error("the store is behind Kafka");
-          await clock.sleep(STORE_BEHIND_LOOK_MS, signal);
-        }
-      }
-
-      async function nextEventsOr(timeoutMs: number): Promise<void> {
-        const over = new AbortController();
-        const abort = AbortSignal.any([signal, over.signal]);
-        await Promise.race([parts.nextEvents(abort), clock.sleep(timeoutMs, abort)]);
-        over.abort();
       }
     },
   };
@@ -315,6 +309,13 @@ export function createReplayer(parts: ReplayerParts): Replayer {
     }
     return false;
   }
+}
+
+/** @param nextOffsets of each source the first that is not stored; a source that is not in it was given up */
+function isStored(upTo: Places, nextOffsets: ReadonlyMap<number, number>): boolean {
+  return [...upTo.values()].every(
+    ({ sourceId, offset }) => (nextOffsets.get(sourceId) ?? Number.POSITIVE_INFINITY) > offset,
+  );
 }
 
 /** What stands between `after` and `upTo`, for each source of which there is something. */

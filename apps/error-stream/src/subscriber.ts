@@ -56,7 +56,8 @@ export class Subscriber {
   #dropped = 0;
   #fullSinceMs: number | undefined;
   #closed = false;
-  #waiting: PromiseWithResolvers<void> | undefined;
+  /** Who waits for {@link taken}. */
+  #onTaken: (() => void)[] = [];
 
   constructor(connection: Connection, access: Access, limits: SubscriberLimits, clock: Clock, tally: Tally) {
     this.#connection = connection;
@@ -92,8 +93,7 @@ export class Subscriber {
   /** Resolves when the socket has taken everything, or the client is gone. */
   taken(): Promise<void> {
     if (this.#closed || (this.#waits === 0 && this.#fullSinceMs === undefined)) return Promise.resolve();
-    this.#waiting ??= Promise.withResolvers();
-    return this.#waiting.promise;
+    return new Promise((resolve) => this.#onTaken.push(resolve));
   }
 
   /** To be called when the socket takes more again. */
@@ -206,7 +206,8 @@ export class Subscriber {
   }
 
   #resolveWaiting(): void {
-    this.#waiting?.resolve();
-    this.#waiting = undefined;
+    const waiting = this.#onTaken;
+    this.#onTaken = [];
+    for (const resolve of waiting) resolve();
   }
 }

@@ -256,6 +256,28 @@ for (const engine of engines) {
         quick.socket.close();
       });
 
+      test("and asks for a replay gets all of it, at its own pace", async () => {
+        await sendStorm(uniqueName("svc"));
+        const mark = await sendMark();
+        const quick = await connect(app.url, "?last=1");
+        await quick.until(({ data }) => data.message === mark, "the end of the storm");
+        quick.socket.close();
+        const EVENTS = 8_000;
+        const slow = await connectRawWebSocket(app.url);
+        slow.pause();
+        slow.write(clientFrame(1, JSON.stringify({ subscribe: { last: EVENTS } })));
+        await Bun.sleep(500);
+        const after = await sendMark();
+        slow.resume();
+        await eventually(() => slow.text().includes(after), {
+          timeoutMs: 30_000,
+          what: "the replay, and what came after",
+        });
+        expect(count(slow.text(), /"event":"error-log"/g)).toBe(EVENTS + 1);
+        expect(slow.text()).not.toContain('"event":"dropped"');
+        slow.end();
+      });
+
       test("and goes on not reading is closed, and its place is free", async () => {
         const impatient = await engine.run({ ...env, ERROR_STREAM_SLOW_CLIENT_MS: "1000" });
         const metrics = async () => (await fetch(`${impatient.url}/metrics`)).text();
@@ -510,7 +532,13 @@ for (const engine of engines) {
         await live.until(({ data }) => data.message === mark, "its own error");
         const replayed = await connect(guarded.url, "?last=100", bearer("some"));
         await replayed.until(({ data }) => data.message === mark, "its own error again");
-        for (const client of [live, replayed]) {
+        const filtered = await connect(
+          guarded.url,
+          `?last=100&service_name=${service},other`,
+          bearer("some"),
+        );
+        await filtered.until(({ data }) => data.message === mark, "its own error by a filter");
+        for (const client of [live, replayed, filtered]) {
           expect(client.messages()).toEqual([mark]);
           client.socket.close();
         }

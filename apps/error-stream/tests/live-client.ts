@@ -99,11 +99,14 @@ export interface RawClient {
   pause(): void;
   resume(): void;
   end(): void;
+  /** Ends at once, with what was sent and not read. */
+  terminate(): void;
   closed: Promise<void>;
   isClosed(): boolean;
 }
 
-export async function connectRaw(url: string): Promise<RawClient> {
+/** @param onData gets what comes, instead of `text` */
+export async function connectRaw(url: string, onData?: (bytes: Buffer) => void): Promise<RawClient> {
   const { hostname, port } = new URL(url);
   const chunks: Buffer[] = [];
   const closed = Promise.withResolvers<void>();
@@ -116,7 +119,7 @@ export async function connectRaw(url: string): Promise<RawClient> {
     hostname,
     port: Number(port),
     socket: {
-      data: (_, chunk) => void chunks.push(Buffer.from(chunk)),
+      data: (_, chunk) => (onData === undefined ? void chunks.push(Buffer.from(chunk)) : onData(chunk)),
       close: over,
       end: over,
       error: over,
@@ -129,6 +132,10 @@ export async function connectRaw(url: string): Promise<RawClient> {
     pause: () => socket.pause(),
     resume: () => socket.resume(),
     end: () => socket.end(),
+    terminate: () => {
+      socket.terminate();
+      over();
+    },
     closed: closed.promise,
     isClosed: () => isClosed,
   };
@@ -138,13 +145,60 @@ export const UPGRADE = (query = "", headers = "") =>
   `GET ${PATH}${query} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
   `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n${headers}\r\n`;
 
-/** A raw client whose WebSocket is open. */
-export async function connectRawWebSocket(url: string, query = ""): Promise<RawClient> {
-  const client = await connectRaw(url);
+/**
+ * A raw client whose WebSocket is open.
+ * @param onText gets the text of each frame, instead of `text` having all that came
+ */
+export async function connectRawWebSocket(
+  url: string,
+  query = "",
+  onText?: (text: string) => void,
+): Promise<RawClient> {
+  let head = "";
+  let rest: Buffer = Buffer.alloc(0);
+  const opened = Promise.withResolvers<void>();
+  const client = await connectRaw(url, onText === undefined ? undefined : take);
   client.write(UPGRADE(query));
-  await eventually(() => client.text().includes("\r\n\r\n"), { what: "the upgrade" });
-  if (!client.text().startsWith("HTTP/1.1 101")) throw new Error(client.text());
+  if (onText === undefined) {
+    await eventually(() => client.text().includes("\r\n\r\n"), { what: "the upgrade" });
+    head = client.text();
+  } else {
+    await Promise.race([opened.promise, client.closed]);
+  }
+  if (!head.startsWith("HTTP/1.1 101")) {
+    client.terminate();
+    throw new Error(`not upgraded: ${head}`);
+  }
   return client;
+
+  function take(bytes: Buffer): void {
+    rest = Buffer.concat([rest, bytes]);
+    if (head === "") {
+      const end = rest.indexOf("\r\n\r\n");
+      if (end < 0) return;
+      head = rest.toString("latin1", 0, end + 4);
+      rest = rest.subarray(end + 4);
+      opened.resolve();
+    }
+    for (;;) {
+      const frame = readServerFrame(rest);
+      if (frame === undefined) return;
+      rest = rest.subarray(frame.end);
+      if (frame.opcode === 1) onText?.(frame.payload.toString("utf8"));
+    }
+  }
+}
+
+/** The first whole frame in `bytes`, which a server does not mask. */
+function readServerFrame(bytes: Buffer): { opcode: number; payload: Buffer; end: number } | undefined {
+  if (bytes.length < 10 && bytes.length < 2 + ((bytes[1] ?? 0) & 0x7f)) return undefined;
+  const short = (bytes[1] ?? 0) & 0x7f;
+  const header = short < 126 ? 2 : short === 126 ? 4 : 10;
+  if (bytes.length < header) return undefined;
+  const length = short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : bytes.readUInt32BE(6);
+  const end = header + length;
+  if (bytes.length < end) return undefined;
+  return { opcode: (bytes[0] ?? 0) & 0x0f, payload: bytes.subarray(header, end), end };
 }
 
 /** One frame from a client, masked by zeros: the bytes stay as they are. */
