@@ -74,6 +74,8 @@ const NOT_KEPT = "Older errors are not kept any more.";
 /** How far one client is. */
 interface Progress {
   places: Map<number, EventPlace>;
+  /** What it had before it was sent anything of the ring, which has each event once: what is not after it is skipped. */
+  had: Places;
   seenMs: number;
   /** Only errors that happened since then, where that was asked for; otherwise 0. */
   fromUs: TimeUs;
@@ -140,12 +142,14 @@ export function createReplayer(parts: ReplayerParts): Replayer {
         function fromCursor({ seenMs, places }: Cursor): Progress {
           tellIfExpired(seenMs * 1_000);
           const storeFromUs = Math.max(0, seenMs - REPLAY_LATENESS_MS) * 1_000;
-          return { places: new Map(places), seenMs, fromUs: 0, storeFromUs, number: ring.first };
+          return { places: new Map(places), had: places, seenMs, fromUs: 0, storeFromUs, number: ring.first };
         }
         function since(timeUs: TimeUs, known: readonly EventPlace[]): Progress {
           tellIfExpired(timeUs);
+          const had = new Map(known.map((place) => [place.sourceId, place]));
           return {
-            places: new Map(known.map((place) => [place.sourceId, place])),
+            places: new Map(had),
+            had,
             seenMs: Math.floor(timeUs / 1_000),
             fromUs: timeUs,
             storeFromUs: timeUs,
@@ -156,7 +160,15 @@ export function createReplayer(parts: ReplayerParts): Replayer {
 
       function now(): Progress {
         const { seenMs, places } = ring.cursor;
-        return { places: new Map(places), seenMs, fromUs: 0, storeFromUs: lateUs(), number: ring.next };
+        const here = new Map(places);
+        return {
+          places: here,
+          had: new Map(here),
+          seenMs,
+          fromUs: 0,
+          storeFromUs: lateUs(),
+          number: ring.next,
+        };
       }
 
       function lateUs(): TimeUs {
@@ -184,7 +196,8 @@ export function createReplayer(parts: ReplayerParts): Replayer {
             const place = ring.at(each)?.place;
             if (place !== undefined) advance(places, place);
           }
-          return { places, seenMs: before?.seenMs ?? 0, fromUs: 0, storeFromUs: lateUs(), number };
+          const seenMs = before?.seenMs ?? 0;
+          return { places, had: new Map(), seenMs, fromUs: 0, storeFromUs: lateUs(), number };
         }
         const upTo = new Map(ring.before);
         const spans = spansBetween(new Map(), upTo);
@@ -196,7 +209,14 @@ export function createReplayer(parts: ReplayerParts): Replayer {
         const places = new Map(upTo);
         // Of each source what is sent begins with its first row.
         for (const row of rows.toReversed()) places.set(row.source_id, justBefore(placeOf(row)));
-        const progress = { places, seenMs: 0, fromUs: 0, storeFromUs: lateUs(), number: ring.first };
+        const progress = {
+          places,
+          had: upTo,
+          seenMs: 0,
+          fromUs: 0,
+          storeFromUs: lateUs(),
+          number: ring.first,
+        };
         await sendRows(progress, rows);
         for (const place of upTo.values()) advance(progress.places, place);
         return progress;
@@ -220,6 +240,7 @@ export function createReplayer(parts: ReplayerParts): Replayer {
         // A full page may not be the last; anything else was all there is.
         if (rows?.length === STORE_PAGE_EVENTS) return;
         for (const place of upTo.values()) advance(progress.places, place);
+        progress.had = new Map(progress.places);
         progress.number = ring.first;
       }
 
@@ -256,7 +277,7 @@ export function createReplayer(parts: ReplayerParts): Replayer {
             const entry = ring.at(progress.number++);
             if (entry === undefined) break;
             const { place, seenMs, timeUs, event, data } = entry;
-            const isNew = place === undefined ? seenMs > startedMs : isAfter(place, progress.places);
+            const isNew = place === undefined ? seenMs > startedMs : isAfter(place, progress.had);
             if (place !== undefined) advance(progress.places, place);
             progress.seenMs = Math.max(progress.seenMs, seenMs);
             if (!isNew || timeUs < progress.fromUs || !filter.matches(event)) continue;
