@@ -31,6 +31,8 @@ import { metricsRoute } from "./routes/metrics.ts";
 import { openApiRoute } from "./routes/openapi.ts";
 import { readyRoute } from "./routes/ready.ts";
 import { retentionOperation, retentionRoute } from "./routes/retention.ts";
+import { serviceMapOperation, serviceMapRoute } from "./routes/service-map.ts";
+import { serviceMapDiffOperation, serviceMapDiffRoute } from "./routes/service-map-diff.ts";
 import { serviceMetricsOperation, serviceMetricsRoute } from "./routes/service-metrics.ts";
 import { serviceTracesOperation, serviceTracesRoute } from "./routes/service-traces.ts";
 import { servicesOperation, servicesRoute } from "./routes/services.ts";
@@ -116,6 +118,8 @@ export function createApp(options: AppOptions): Hono<ApiEnv> {
   // A proxy may have undone the percent encoding of slashes in the name of an endpoint.
   app.get(endpointTracesOperation.path, metric(endpointTracesRoute(rollups)));
   app.get(serviceTracesOperation.path, serviceTracesRoute(clock));
+  app.get(serviceMapOperation.path, metric(serviceMapRoute(rollups)));
+  app.get(serviceMapDiffOperation.path, serviceMapDiffRoute(clock));
   app.get(retentionOperation.path, retentionRoute());
 
   app.get("/openapi.json", openApiRoute(openApiDocument(OPERATIONS, packageJson.version)));

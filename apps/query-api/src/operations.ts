@@ -3,6 +3,8 @@ import { endpointTracesOperation } from "./routes/endpoint-traces.ts";
 import { endpointsOperation } from "./routes/endpoints.ts";
 import { logsOperation } from "./routes/logs.ts";
 import { retentionOperation } from "./routes/retention.ts";
+import { serviceMapOperation } from "./routes/service-map.ts";
+import { serviceMapDiffOperation } from "./routes/service-map-diff.ts";
 import { serviceMetricsOperation } from "./routes/service-metrics.ts";
 import { serviceTracesOperation } from "./routes/service-traces.ts";
 import { servicesOperation } from "./routes/services.ts";
@@ -19,5 +21,7 @@ export const OPERATIONS: readonly Operation[] = [
   serviceTracesOperation,
   endpointsOperation,
   endpointTracesOperation,
+  serviceMapOperation,
+  serviceMapDiffOperation,
   retentionOperation,
 ];

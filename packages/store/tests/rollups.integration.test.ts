@@ -317,9 +317,9 @@ for (const { engine, present } of testEngines()) {
             config: { delay: "00:02:00", hour_delay: "00:30:00" },
           },
         ]);
-        // Each rollup, spans, log_records and trace_locator.
+        // Each rollup, service edges by minute and hour, spans, log_records and trace_locator.
         expect(before.filter(({ proc_name }) => proc_name === "policy_compression")).toHaveLength(
-          ROLLUPS_BY_NAME.length + 3,
+          ROLLUPS_BY_NAME.length + 5,
         );
         await driveJobsByHand();
         expect([...(await jobs())]).toEqual([...before]);

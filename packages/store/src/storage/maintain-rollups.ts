@@ -11,7 +11,7 @@ export interface RollupSettings {
 }
 
 /**
- * Brings the job that refreshes rollups, and their columnstore policies, to the settings; on plain PostgreSQL, where
+ * Brings the jobs that refresh rollups and derive service edges, and their columnstore policies, to the settings; on plain PostgreSQL, where
  * rollups are views, there is nothing to do. Harmless to repeat.
  * @throws the driver's error where the database is away or a lock was not to be had
  */
@@ -25,4 +25,5 @@ export async function maintainRollups(
       ${interval(refreshIntervalMs)}::interval,
       ${interval(refreshDelayMs)}::interval
     )`;
+  await database`SELECT timespan.maintain_service_edges(${interval(refreshIntervalMs)}::interval)`;
 }
