@@ -194,11 +194,21 @@ for (const { engine } of testEngines()) {
 
     test("needs no migration, and the doctor finds nothing but that no stream-processor runs", async () => {
       expect((await migrate({ databaseUrl: target })).applied).toEqual([]);
-      const findings = await using(target, (database) => examine(database, target));
-      const wrong = findings.filter(({ status }) => status === "warn" || status === "fail");
-      expect(wrong.map(({ check }) => check).filter((check) => check !== "disk")).toEqual([
-        "stream-processor",
-      ]);
+      // All jobs start at once after a restore: a columnstore policy can lose a deadlock against the refresh, which
+      // docs/backup.md says. It is tried again; everything else that fails is wrong.
+      const lostDeadlock = /^policy_compression of \w+ \(job \d+\) failed \([^()]*Failed to convert[^()]*\)$/;
+      const wrongOf = async () =>
+        (await using(target, (database) => examine(database, target))).filter(
+          ({ check, status, detail }) =>
+            status !== "ok" && check !== "disk" && !(check === "job-failures" && lostDeadlock.test(detail)),
+        );
+      // The first refresh brings what the backup had not stored yet.
+      let wrong = await wrongOf();
+      for (let second = 0; second < JOB_WAIT_SECONDS && wrong.length > 1; second++) {
+        await Bun.sleep(1_000);
+        wrong = await wrongOf();
+      }
+      expect(wrong).toMatchObject([{ check: "stream-processor", status: "fail" }]);
     });
 
     test("has the same owners, rights and definitions", async () => {
