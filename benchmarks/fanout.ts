@@ -56,6 +56,8 @@ try {
 
 async function benchEngine(engine: Engine): Promise<void> {
   console.log(`\n## ${engine.name}`);
+  // With one client nearly all of the cost is that of taking events in: what a ceiling without a hub does not have.
+  await measure("1 client, no filter", engine, { clients: 1 });
   const frame = await measure("200 clients, no filter", engine, { clients: 200 });
   const ceiling = await measureCeiling(engine.name, frame.frameBytes);
   console.log(

@@ -423,6 +423,39 @@ for (const engine of engines) {
         other.socket.close();
       });
 
+      test("who open ten thousand connections get as many as one address may, and others go on", async () => {
+        const other = await connect(app.url);
+        const open: Awaited<ReturnType<typeof connectRaw>>[] = [];
+        let refused = 0;
+        for (let batch = 0; batch < 100; batch++) {
+          await Promise.all(
+            Array.from({ length: 100 }, async () => {
+              const client = await connectRaw(app.url);
+              client.write(UPGRADE());
+              await eventually(() => client.text().includes("\r\n\r\n"), { what: "an answer" });
+              if (client.text().startsWith("HTTP/1.1 101")) open.push(client);
+              else {
+                expect(client.text()).toStartWith("HTTP/1.1 429");
+                refused++;
+                client.terminate();
+              }
+            }),
+          );
+        }
+        expect(open.length).toBeWithin(40, 51);
+        expect(open.length + refused).toBe(10_000);
+        const mark = await sendMark();
+        await other.until(({ data }) => data.message === mark, "an error");
+        other.socket.close();
+        for (const client of open) client.terminate();
+        const connected = async () => {
+          const metrics = await (await fetch(`${app.url}/metrics`)).text();
+          return Number(/error_stream_clients\{[^}]*\} (\d+)/.exec(metrics)?.[1]);
+        };
+        // Clients of earlier tests may still be about to leave.
+        await eventually(async () => (await connected()) <= 10, { what: "their places to be free" });
+      });
+
       test("who never finish their request are closed after a while", async () => {
         const clients = await Promise.all([connectRaw(app.url), connectRaw(app.url)]);
         clients[0]?.write(UPGRADE().slice(0, 60));
