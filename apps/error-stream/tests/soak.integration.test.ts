@@ -83,6 +83,7 @@ test(
         [used[0], used.at(-1)].map(async (engine) => {
           if (engine === undefined) throw new Error("no engine");
           const app = await engine.run(env);
+          apps.push(app);
           return { engine, app, port: Number(new URL(app.url).port) };
         }),
       );
@@ -126,6 +127,7 @@ test(
         instance.app.kill(signal);
         await instance.app.exited;
         instance.app = await instance.engine.run(env, { port: instance.port });
+        apps.push(instance.app);
       };
       const soaked = Bun.sleep(SOAK_MS);
       await Bun.sleep(5_000);
@@ -194,7 +196,6 @@ test(
         }
         return [...events.values()];
       }
-      for (const { app } of instances) await app.stop();
     } finally {
       for (const app of apps) await app.stop();
       await stack.stop();
