@@ -290,11 +290,16 @@ for (const { engine } of testEngines()) {
         }),
       );
       await store(source, later);
-      const expected = await ask(source);
-      expect(expected).not.toEqual(before);
       // The same records again, from the offset that the restored database asks for.
       await store(target, later);
-      expect(await ask(target)).toEqual(expected);
+      // Where jobs have stored rollups up to here, later rows are in them when they run again, on each server by itself.
+      let answers: [source: string[], target: string[]] = [before, []];
+      for (let second = 0; second < JOB_WAIT_SECONDS && !Bun.deepEquals(...answers); second++) {
+        if (second > 0) await Bun.sleep(1_000);
+        answers = [await ask(source), await ask(target)];
+      }
+      expect(answers[1]).toEqual(answers[0]);
+      expect(answers[1]).not.toEqual(before);
       const ledger = (database: Database) =>
         database`SELECT topic, partition, next_offset, row_count FROM timespan.ingest_offsets`;
       expect([...(await using(target, ledger))]).toEqual([...(await using(source, ledger))]);

@@ -277,7 +277,8 @@ BEGIN ATOMIC
     user_view_name::text,
     coalesce(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id)), '-infinity')
   FROM _timescaledb_catalog.continuous_agg
-  WHERE user_view_schema = 'timespan';
+  -- Edges of services have a job and a state of their own.
+  WHERE user_view_schema = 'timespan' AND user_view_name NOT LIKE 'service\_edge%';
 END;
 
 -- One job refreshes all levels, each from the one before it. Policies would be twelve, started in no order: a late

@@ -62,10 +62,11 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  minutes_until timestamptz := (SELECT stored_until FROM timespan.rollup_watermarks() WHERE rollup = 'service_red_1m');
-  hours_until timestamptz := (SELECT stored_until FROM timespan.rollup_watermarks() WHERE rollup = 'service_red_1h');
   -- Before it rows may be gone, and what they gave must stay.
   since timestamptz := date_trunc('hour', now() - timespan.shortest_retention('retention_spans')) + INTERVAL '2 hours';
+  -- A rollup that was never refreshed is stored up to a time that nothing can be taken from.
+  minutes_until timestamptz := (SELECT GREATEST(stored_until, since) FROM timespan.rollup_watermarks() WHERE rollup = 'service_red_1m');
+  hours_until timestamptz := (SELECT GREATEST(stored_until, since) FROM timespan.rollup_watermarks() WHERE rollup = 'service_red_1h');
   stale_hours timestamptz[];
 BEGIN
   -- The spans of an hour have changed where their count has: a rollup knows it, however late they came.
@@ -89,7 +90,7 @@ BEGIN
     SELECT unnest(stale_hours) AS start_time
     UNION
     SELECT generate_series(
-      GREATEST(since, COALESCE(date_trunc('hour', hours_until), since)), minutes_until, INTERVAL '1 hour'
+      hours_until, minutes_until, INTERVAL '1 hour'
     )
   ), stored AS (
     SELECT red.bucket, sum(red.span_count) AS span_count
@@ -127,6 +128,9 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   stale record;
+  -- Minutes are kept longer than spans: whatever is derived anew lies after it.
+  hours_since timestamptz := now() - timespan.storage_setting('retention_spans') - INTERVAL '1 day';
+  hours_until timestamptz;
 BEGIN
   PERFORM set_config('work_mem', '256MB', false);
   PERFORM set_config('max_parallel_workers_per_gather', '0', false);
@@ -146,17 +150,18 @@ BEGIN
   END LOOP;
   DELETE FROM timespan.service_edge_minutes WHERE bucket < now() - timespan.storage_setting('retention_spans');
   COMMIT;
-  CALL public.refresh_continuous_aggregate(
-    'timespan.service_edge_latency_bins_1h',
-    now() - timespan.storage_setting('retention_rollup_1m') + INTERVAL '1 day',
-    timespan.service_edges_stored_until()
-  );
+  hours_until := date_trunc('hour', timespan.service_edges_stored_until());
+  IF hours_until >= hours_since + INTERVAL '2 hours' THEN
+    CALL public.refresh_continuous_aggregate('timespan.service_edge_latency_bins_1h', hours_since, hours_until);
+  END IF;
 END
 $$;
 
 CREATE FUNCTION timespan.service_edges_stored_until() RETURNS timestamptz
 LANGUAGE sql STABLE
 RETURN (SELECT max(bucket) + INTERVAL '1 minute' FROM timespan.service_edge_minutes);
+
+GRANT SELECT ON timespan.service_edge_minutes TO timespan_reader;
 
 -- Whole hours of a window from the rollup by the hour, what is around them from minutes.
 CREATE FUNCTION timespan.service_edge_bins(from_time timestamptz, to_time timestamptz)

@@ -47,8 +47,10 @@ export const serviceMapDiffRoute =
     const dayBefore: ParsedTime = after.ok ? { ok: true, timeUs: after.timeUs - DAY_US } : after;
     const before = values.before === undefined ? dayBefore : parseTime(values.before, clock.nowMs());
     if (!after.ok) problems.push({ name: "after", reason: after.reason });
-    else if (!before.ok) problems.push({ name: "before", reason: before.reason });
-    else if (before.timeUs >= after.timeUs) problems.push({ name: "before", reason: "must be before after" });
+    if (!before.ok && values.before !== undefined) problems.push({ name: "before", reason: before.reason });
+    if (before.ok && after.ok && before.timeUs >= after.timeUs) {
+      problems.push({ name: "before", reason: "must be before after" });
+    }
     const lengthUs = (values.window_minutes ?? 0) * MINUTE_US;
     if (before.ok && before.timeUs < lengthUs) problems.push({ name: "before", reason: "lies too far back" });
     if (problems.length > 0 || !before.ok || !after.ok) return invalidParameters(problems);

@@ -17,7 +17,7 @@ export function judgeSchema({ current, missing }: SchemaVersion): Finding {
 /** A scheduler that has many jobs to start may be late; one that is later than this does not run. */
 const JOB_OVERDUE_SECONDS_MAX = 300;
 /** What the stream-processor sets up when it starts. */
-const JOBS_NEEDED = ["policy_compression", "policy_retention", "refresh_rollups"];
+const JOBS_NEEDED = ["policy_compression", "policy_retention", "refresh_rollups", "refresh_service_edges"];
 
 export function judgeJobs(jobs: readonly JobState[]): Finding[] {
   return [judgeFailures(jobs), judgeSchedule(jobs)];
@@ -117,7 +117,7 @@ export function judgeRollups(lags: readonly RollupLag[]): Finding {
     status: (late[0]?.behindSeconds ?? 0) > ROLLUP_BEHIND_SECONDS_FAIL ? "fail" : "warn",
     detail: `behind: ${some(late.map(({ rollup, behindSeconds }) => `${rollup} by ${span(behindSeconds)}`))}`,
     remedy:
-      "Answers stay right and get slow. See job-failures and job-schedule: timespan.refresh_rollups brings them up to date.",
+      "Answers stay right and get slow. See job-failures and job-schedule: timespan.refresh_rollups brings them up to date, and timespan.refresh_service_edges the service map.",
   };
 }
 

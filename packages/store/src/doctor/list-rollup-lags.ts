@@ -7,6 +7,11 @@ export interface RollupLag {
   behindSeconds: number;
 }
 
+/** Minutes of service edges that are counted: beyond a week nothing more is learnt. */
+const STALE_MINUTES_MAX = 10_080;
+/** As `maintain_service_edges` sets it. */
+const MINUTES_OF_A_RUN = 240;
+
 /**
  * A rollup should reach the bucket of `delay` before now (`hour_delay` for hours), or that of the newest row where
  * nothing came since. One that was never refreshed is behind since the oldest row.
@@ -54,6 +59,11 @@ SELECT
 FROM aggregate
 JOIN signal ON signal.name = aggregate.signal
 CROSS JOIN refresh
-ORDER BY aggregate.rollup`;
+UNION ALL
+-- Minutes that wait, whenever they were, as late spans make those of long ago wait; what one run takes is no lag.
+SELECT 'service_edge_latency_bins_1m', GREATEST(0, count(*) - ${MINUTES_OF_A_RUN}) * 60
+FROM timespan.stale_service_edge_minutes(${STALE_MINUTES_MAX}, INTERVAL '0')
+HAVING EXISTS (SELECT FROM refresh)
+ORDER BY 1`;
   return [...rows];
 }
