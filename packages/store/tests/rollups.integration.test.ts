@@ -14,6 +14,7 @@ import type { LogEvent, SpanEvent } from "@timespan/testing/workload/events";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
 import { openPartition } from "../src/ingest/open-partition.ts";
 import { writeBatch } from "../src/ingest/write-batch.ts";
+import { readRollupWatermarks } from "../src/query/stored-rollups.ts";
 import { maintainRollups } from "../src/storage/maintain-rollups.ts";
 import { moveLateRows } from "../src/storage/move-late-rows.ts";
 
@@ -164,7 +165,8 @@ for (const { engine, present } of testEngines()) {
     test("what is stored of a rollup are its rows up to the watermark", async () => {
       const watermarks = await all<{ rollup: string; until: string; is_past: boolean }[]>`
         SELECT rollup, stored_until::text AS until, stored_until < now() - INTERVAL '2 minutes' AS is_past
-        FROM timespan.rollup_watermarks()`;
+        FROM timespan.rollup_watermarks()
+        WHERE rollup NOT LIKE 'service\\_edge\\_%'`;
       expect(watermarks.map(({ rollup }) => rollup).sort()).toEqual(
         ROLLUPS_BY_NAME.map(({ name }) => name).sort(),
       );
@@ -302,6 +304,17 @@ for (const { engine, present } of testEngines()) {
             ON rollup.materialization_hypertable_name = chunk.hypertable_name
           WHERE view_name ~ '_(10m|1h)$' AND chunk.range_end > now() AND NOT chunk.is_compressed`;
         expect([...rowstore]).toEqual([]);
+      });
+
+      test("what requests are read from is stored, also where rollups of something else are not yet", async () => {
+        const [unfinished] = await all`
+          SELECT FROM timespan.rollup_watermarks() WHERE rollup LIKE 'service\\_%' AND stored_until < '1970-01-01'`;
+        expect(unfinished).toBeDefined();
+        const { service, endpoint } = await readRollupWatermarks(all);
+        expect(Object.keys(service).sort()).toEqual(["10m", "1h", "1m"]);
+        expect(Object.keys(endpoint).sort()).toEqual(["1h", "1m"]);
+        const oldest = Math.min(...Object.values(service), ...Object.values(endpoint));
+        expect(oldest).toBeGreaterThan((Date.now() - 3 * HOUR_MS) * 1_000);
       });
 
       test("one job refreshes all, its settings are those that were given, and giving them again changes nothing", async () => {

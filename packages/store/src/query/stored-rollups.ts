@@ -11,7 +11,7 @@ export async function readRollupWatermarks(database: Database): Promise<RollupWa
 SELECT split_part(rollup, '_', 1) AS grain, substring(rollup FROM '[^_]+$') AS level,
   (extract(epoch FROM min(stored_until)) * 1000000)::double precision AS stored_until_us
 FROM timespan.rollup_watermarks()
-WHERE rollup ~ '^(service|endpoint)_'
+WHERE rollup ~ '^(service|endpoint)_(red|latency_bins)_'
 GROUP BY 1, 2`;
   const watermarks: RollupWatermarks = { service: {}, endpoint: {} };
   for (const { grain, level, stored_until_us } of rows) watermarks[grain][level] = stored_until_us;
