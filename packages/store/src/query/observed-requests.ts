@@ -13,6 +13,8 @@ export interface RequestQuestion {
   segments: readonly Segment[];
   /** What requests are counted by, of a relation whose time is in the column `time`. */
   key(time: Fragment): Fragment;
+  /** Whether segments, being of different times, share hardly a key: to add them up beforehand would only cost. */
+  keyedByTime?: boolean;
   /** Conditions on service_name, environment and, at that grain, endpoint. */
   matching: readonly Fragment[];
   /** Quantiles of the duration that are wanted, 0..1. */
@@ -33,12 +35,22 @@ export interface RequestSummaryRow {
 /**
  * A subquery of `key` and the columns of {@link RequestSummaryRow}. All segments are read in the one statement it
  * becomes part of, so in one snapshot. A quantile q is the first bin at which the running sum reaches q of the total:
- * the bin of `percentile_disc(q)`.
+ * the bin of `percentile_disc(q)`. Rows of one key and bin are peers, so the sum is the same for each of them.
  */
 export function summarizeRequests(sql: Database, question: RequestQuestion): Fragment {
   const reached = question.quantiles.map(
     (q) => sql`min(duration_bin) FILTER (WHERE running >= ${q}::double precision * total)`,
   );
+  const parts = question.segments.flatMap((segment) => readSegment(sql, question, segment));
+  const all = unionAll(sql, parts);
+  const binned =
+    parts.length === 1 || question.keyedByTime
+      ? all
+      : sql`
+    SELECT key, duration_bin, sum(span_count) AS span_count, sum(error_count) AS error_count,
+      max(duration_us_max) AS duration_us_max
+    FROM (${all}) AS segments
+    GROUP BY key, duration_bin`;
   return sql`
 SELECT key,
   sum(span_count) AS request_count,
@@ -49,53 +61,60 @@ FROM (
   SELECT key, duration_bin, span_count, error_count, duration_us_max,
     sum(span_count) OVER (PARTITION BY key ORDER BY duration_bin) AS running,
     sum(span_count) OVER (PARTITION BY key) AS total
-  FROM (
-    SELECT key, duration_bin, sum(span_count) AS span_count, sum(error_count) AS error_count,
-      max(duration_us_max) AS duration_us_max
-    FROM (${unionAll(
-      sql,
-      question.segments.flatMap((segment) => readSegment(sql, question, segment)),
-    )}) AS segments
-    GROUP BY key, duration_bin
+  FROM (${binned}
   ) AS binned
 ) AS cumulated
 GROUP BY key`;
 }
 
-/** Columns `key, duration_bin, span_count, error_count, duration_us_max`; the bin is null where no quantile is wanted. */
-function readSegment(
-  sql: Database,
-  question: RequestQuestion,
-  { source, fromUs, toUs }: Segment,
-): Fragment[] {
+/**
+ * Columns `key, duration_bin, span_count, error_count, duration_us_max`; the bin is null where no quantile is wanted, and
+ * of keys that are only there because `everyKind` is wanted: those count nothing.
+ */
+function readSegment(sql: Database, question: RequestQuestion, segment: Segment): Fragment[] {
   const { grain, matching, quantiles, everyKind = false } = question;
+  const { source, fromUs, toUs } = segment;
   const isRaw = source === "raw";
   const time = isRaw ? sql`start_time` : sql`bucket`;
   const key = question.key(time);
-  const bin = quantiles.length > 0 ? sql`duration_bin` : sql`NULL::smallint AS duration_bin`;
-  const red = isRaw ? sql`timespan.spans` : sql`${sql(`timespan.${grain}_red_${source}_stored`)}`;
-  const bins = isRaw ? red : sql`${sql(`timespan.${grain}_latency_bins_${source}_stored`)}`;
-  const counts = isRaw
-    ? sql`sum(sample_weight) AS span_count,
-      coalesce(sum(sample_weight) FILTER (WHERE status_code = ${STATUS_CODE.ERROR}), 0) AS error_count,
-      max(duration_us) AS duration_us_max`
-    : sql`sum(span_count) AS span_count, sum(error_count) AS error_count, max(duration_us_max) AS duration_us_max`;
   const during = [
     ...matching,
     sql`${time} >= ${timeParameter(sql, fromUs)}`,
     sql`${time} < ${timeParameter(sql, toUs)}`,
   ];
+  const isRequest = sql`span_kind = ${SPAN_KIND.SERVER}`;
+  const bin = quantiles.length > 0 ? sql`duration_bin` : sql`NULL::smallint`;
+  if (isRaw && everyKind) {
+    // Raw spans are many: they are read once for both.
+    return [
+      sql`
+    SELECT ${key} AS key, CASE WHEN ${isRequest} THEN ${bin} END AS duration_bin,
+      coalesce(sum(sample_weight) FILTER (WHERE ${isRequest}), 0) AS span_count,
+      coalesce(sum(sample_weight) FILTER (WHERE ${isRequest} AND status_code = ${STATUS_CODE.ERROR}), 0) AS error_count,
+      max(duration_us) FILTER (WHERE ${isRequest}) AS duration_us_max
+    FROM timespan.spans
+    ${where(sql, during)}
+    GROUP BY 1, 2`,
+    ];
+  }
+  const counts = isRaw
+    ? sql`sum(sample_weight) AS span_count,
+      coalesce(sum(sample_weight) FILTER (WHERE status_code = ${STATUS_CODE.ERROR}), 0) AS error_count,
+      max(duration_us) AS duration_us_max`
+    : sql`sum(span_count) AS span_count, sum(error_count) AS error_count, max(duration_us_max) AS duration_us_max`;
+  const rollup = (figures: string) => sql`${sql(`timespan.${grain}_${figures}_${source}_stored`)}`;
   const requests = sql`
-    SELECT ${key} AS key, ${bin}, ${counts}
-    FROM ${quantiles.length > 0 ? bins : red}
-    ${where(sql, [...during, sql`span_kind = ${SPAN_KIND.SERVER}`])}
+    SELECT ${key} AS key, ${bin} AS duration_bin, ${counts}
+    FROM ${isRaw ? sql`timespan.spans` : rollup(quantiles.length > 0 ? "latency_bins" : "red")}
+    ${where(sql, [...during, isRequest])}
     GROUP BY 1, 2`;
+  if (!everyKind) return [requests];
   const present = sql`
     SELECT ${key}, NULL, 0, 0, NULL
-    FROM ${red}
+    FROM ${rollup("red")}
     ${where(sql, during)}
     GROUP BY 1`;
-  return everyKind ? [requests, present] : [requests];
+  return [requests, present];
 }
 
 function list(sql: Database, items: readonly Fragment[]): Fragment {

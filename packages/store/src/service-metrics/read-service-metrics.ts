@@ -50,6 +50,7 @@ export async function readServiceMetrics(
     segments,
     key: (time) =>
       database`date_bin(${intervalUs / 1_000_000}::integer * INTERVAL '1 second', ${time}, TIMESTAMPTZ '1970-01-01 00:00:00+00')`,
+    keyedByTime: true,
     matching: [
       database`service_name = ${serviceName}`,
       ...visibleRows(database, access),

@@ -2,9 +2,11 @@ import type { Access } from "@timespan/telemetry/access";
 import type { LogItem } from "@timespan/telemetry/api/log-item";
 import type { SpanItem } from "@timespan/telemetry/api/span-item";
 import type { TraceAnswer } from "@timespan/telemetry/api/trace-answer";
+import type { TimeUs } from "@timespan/telemetry/timestamp";
 import type { Database } from "../database.ts";
 import { type Fragment, given, where } from "../query/filters.ts";
 import { logItemColumns, spanItemColumns } from "../query/item-columns.ts";
+import { timeParameter } from "../query/parameters.ts";
 import { visibleRows } from "../query/visible-rows.ts";
 import { summarizeTrace } from "./summarize-trace.ts";
 
@@ -54,20 +56,25 @@ export async function findTrace(
   };
 }
 
-/** When a trace happened, as text that the database reads back exactly. */
+/** When a trace happened: its rows lie in few chunks, and only a time that the planner knows leaves out the others. */
 interface Location {
-  first: string;
-  last: string;
+  firstUs: TimeUs;
+  lastUs: TimeUs;
 }
 
 async function locateTrace(database: Database, traceId: string): Promise<Location | undefined> {
-  const [row] = await database<{ first: string | null; last: string | null }[]>`
-SELECT min(first_time)::text AS first, max(last_time)::text AS last
+  const [row] = await database<{ first_us: TimeUs | null; last_us: TimeUs | null }[]>`
+SELECT (extract(epoch FROM min(first_time)) * 1000000)::double precision AS first_us,
+  (extract(epoch FROM max(last_time)) * 1000000)::double precision AS last_us
 FROM timespan.trace_locator
 WHERE trace_id = ${traceId}::uuid`;
-  return row === undefined || row.first === null || row.last === null
+  return row === undefined || row.first_us === null || row.last_us === null
     ? undefined
-    : { first: row.first, last: row.last };
+    : { firstUs: row.first_us, lastUs: row.last_us };
+}
+
+function happened(sql: Database, time: Fragment, { firstUs, lastUs }: Location): Fragment {
+  return sql`${time} >= ${timeParameter(sql, firstUs)} AND ${time} <= ${timeParameter(sql, lastUs)}`;
 }
 
 async function readSpans(
@@ -75,7 +82,7 @@ async function readSpans(
   location: Location,
   conditions: readonly Fragment[],
 ): Promise<{ items: SpanItem[]; truncated: boolean }> {
-  const during = sql`start_time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`;
+  const during = happened(sql, sql`start_time`, location);
   const rows = await sql<SpanItem[]>`
 SELECT ${spanItemColumns(sql)}
 FROM timespan.spans
@@ -104,7 +111,7 @@ async function readLogs(
   location: Location,
   conditions: readonly Fragment[],
 ): Promise<{ items: LogItem[]; truncated: boolean }> {
-  const during = sql`time BETWEEN ${location.first}::text::timestamptz AND ${location.last}::text::timestamptz`;
+  const during = happened(sql, sql`time`, location);
   const rows = await sql<LogItem[]>`
 SELECT ${logItemColumns(sql)}
 FROM timespan.log_records
