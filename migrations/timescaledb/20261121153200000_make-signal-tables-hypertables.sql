@@ -46,14 +46,15 @@ CREATE TABLE timespan.trace_locator (LIKE timespan.trace_locator_columns INCLUDI
 );
 DROP TABLE timespan.trace_locator_columns;
 
--- CREATE TABLE adds a columnstore policy that runs once a day; rows should not stay uncompressed that long.
+-- CREATE TABLE adds a columnstore policy that runs once a day; rows should not stay uncompressed that long. After 45
+-- minutes what comes is late (LATE_AFTER, 30 minutes where nothing is set) and staged, so nobody writes into the chunk.
 DO $$
 DECLARE
   hypertable regclass;
 BEGIN
   FOREACH hypertable IN ARRAY ARRAY['timespan.spans', 'timespan.log_records', 'timespan.trace_locator']::regclass[] LOOP
     CALL public.remove_columnstore_policy(hypertable, if_exists => true);
-    CALL public.add_columnstore_policy(hypertable, after => INTERVAL '2 hours', schedule_interval => INTERVAL '15 minutes');
+    CALL public.add_columnstore_policy(hypertable, after => INTERVAL '45 minutes', schedule_interval => INTERVAL '15 minutes');
   END LOOP;
 END
 $$;

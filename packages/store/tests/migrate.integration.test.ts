@@ -116,7 +116,7 @@ for (const { engine, present } of testEngines()) {
         const ofSignals = (await policies()).filter((policy) => !/_\d+[mh] /.test(policy));
         expect(ofSignals).toEqual(
           ["log_records", "spans", "trace_locator"].flatMap((table) => [
-            `${table} policy_compression 02:00:00 timespan_owner`,
+            `${table} policy_compression 00:45:00 timespan_owner`,
             `${table} policy_retention 7 days timespan_owner`,
           ]),
         );
