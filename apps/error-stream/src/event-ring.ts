@@ -76,14 +76,14 @@ export class EventRing {
     return number < this.#firstNumber ? undefined : this.#entries[this.#head + number - this.#firstNumber];
   }
 
-  add(event: ErrorEvent, place: EventPlace | undefined, seenMs: number): RingEntry {
-    const { type: _, ...data } = event;
+  /** @param data the event as its frame has it, as JSON */
+  add(event: ErrorEvent, data: string, place: EventPlace | undefined, seenMs: number): RingEntry {
     const entry: RingEntry = {
       event,
       place,
       seenMs,
       timeUs: parseTimestamp(event.timestamp) ?? seenMs * 1_000,
-      data: JSON.stringify(data),
+      data,
     };
     if (place !== undefined) {
       // Of a source that is new here nothing is known from before its first event.

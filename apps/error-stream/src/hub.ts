@@ -3,13 +3,14 @@ import type { Logger } from "@timespan/runtime/logger";
 import type { Registry } from "@timespan/runtime/metrics";
 import type { Database } from "@timespan/store/database";
 import type { Access } from "@timespan/telemetry/access";
-import type { ErrorEvent } from "@timespan/telemetry/wire/error-event";
+import type { DecodedErrorEvent } from "@timespan/telemetry/wire/error-event";
 import { compileFilter, type EventFilter } from "./event-filter.ts";
-import { advance, type EventPlace, formatCursor, isAfter, parseEventId } from "./event-position.ts";
+import { formatCursor, parseEventId } from "./event-position.ts";
 import { EventRing, type RingLimits } from "./event-ring.ts";
 import { ERROR_LOG, Frame } from "./frame.ts";
 import { createHubMetrics, type HubMetrics } from "./hub-metrics.ts";
 import { createReplayer, type Replayer } from "./replay.ts";
+import { SeenIds } from "./seen-ids.ts";
 import { CLOSE, type Connection, Subscriber, type SubscriberLimits, type Tally } from "./subscriber.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -29,8 +30,7 @@ export interface HubParts {
 }
 
 /** An event as it came through Kafka. */
-export interface ReceivedEvent {
-  event: ErrorEvent;
+export interface ReceivedEvent extends DecodedErrorEvent {
   /** The record's time, in milliseconds since the Unix epoch. */
   recordMs: number;
 }
@@ -68,9 +68,7 @@ export class Hub {
   readonly #groups = new Map<string, Group>();
   readonly #members = new Map<Subscriber, Membership>();
   readonly #tally: Tally = { sentFrames: 0, droppedEvents: 0 };
-  readonly #seenIds = new Set<string>();
-  /** For each source, up to where every id was seen and some are no longer remembered. */
-  readonly #forgotten = new Map<number, EventPlace>();
+  readonly #seen = new SeenIds(REMEMBERED_IDS_MAX);
   readonly #onFlush = new Set<() => void>();
   readonly #stopTimer: () => void;
 
@@ -171,27 +169,14 @@ export class Hub {
     }
   }
 
-  #add({ event, recordMs }: ReceivedEvent) {
+  #add({ event, data, recordMs }: ReceivedEvent) {
     const place = parseEventId(event.event_id);
-    const forgotten = place !== undefined && !isAfter(place, this.#forgotten);
-    if (forgotten || this.#seenIds.has(event.event_id)) {
+    if (!this.#seen.add(event.event_id, place)) {
       this.metrics.repeats.inc();
       return undefined;
     }
-    this.#remember(event.event_id);
     this.metrics.events.inc();
-    return this.#ring.add(event, place, recordMs);
-  }
-
-  #remember(id: string): void {
-    this.#seenIds.add(id);
-    if (this.#seenIds.size <= REMEMBERED_IDS_MAX) return;
-    const [oldest] = this.#seenIds;
-    if (oldest === undefined) return;
-    this.#seenIds.delete(oldest);
-    // The events of a source come in order: who is not after this one was seen.
-    const place = parseEventId(oldest);
-    if (place !== undefined) advance(this.#forgotten, place);
+    return this.#ring.add(event, data, place, recordMs);
   }
 
   #flush(): void {

@@ -128,8 +128,8 @@ export async function runErrorStream(
     function decode(records: readonly ConsumedRecord[]): ReceivedEvent[] {
       const events: ReceivedEvent[] = [];
       for (const { value, timestampMs } of records) {
-        const event = decodeErrorEvent(value);
-        if (event !== undefined) events.push({ event, recordMs: timestampMs });
+        const decoded = decodeErrorEvent(value);
+        if (decoded !== undefined) events.push({ ...decoded, recordMs: timestampMs });
         else logger.debug("a record in the topic of errors is not an error event");
         metrics.lagSeconds = Math.max(0, systemClock.nowMs() - timestampMs) / 1_000;
       }

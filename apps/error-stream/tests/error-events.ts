@@ -1,4 +1,5 @@
 import type { ErrorEvent } from "@timespan/telemetry/wire/error-event";
+import type { ReceivedEvent } from "../src/hub.ts";
 
 /** An error of the contract; its message is its id unless said otherwise. */
 export function errorEvent(id: string, fields: Partial<ErrorEvent> = {}): ErrorEvent {
@@ -13,4 +14,10 @@ export function errorEvent(id: string, fields: Partial<ErrorEvent> = {}): ErrorE
     labels: { region: "eu" },
     ...fields,
   };
+}
+
+/** `event` as it comes out of Kafka. */
+export function receivedEvent(event: ErrorEvent, recordMs: number): ReceivedEvent {
+  const { type: _, ...data } = event;
+  return { event, data: JSON.stringify(data), recordMs };
 }

@@ -6,7 +6,7 @@ import type { ErrorEvent } from "@timespan/telemetry/wire/error-event";
 import { Hub, type HubLimits } from "../src/hub.ts";
 import type { Subscriber } from "../src/subscriber.ts";
 import { EVERYTHING, readUrlSubscription } from "../src/subscription.ts";
-import { errorEvent } from "./error-events.ts";
+import { errorEvent, receivedEvent } from "./error-events.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { ScriptedConnection } from "./scripted-connection.ts";
 
@@ -30,10 +30,9 @@ function createHub(limits: Partial<HubLimits> = {}) {
   });
   const publish = (...events: (string | ErrorEvent)[]) =>
     hub.publish(
-      events.map((event) => ({
-        event: typeof event === "string" ? errorEvent(event) : event,
-        recordMs: clock.nowMs(),
-      })),
+      events.map((event) =>
+        receivedEvent(typeof event === "string" ? errorEvent(event) : event, clock.nowMs()),
+      ),
     );
   const join = (query = "", access: Access = FULL_ACCESS) => {
     const connection = new ScriptedConnection();
@@ -102,8 +101,8 @@ describe("live", () => {
     publish(watched("1-1-0", "a"), watched("1-2-0", "b"), watched("1-3-0", "c"));
     expect(clients.map(({ connection }) => connection.received.length)).toEqual([2, 2, 1]);
     expect(clients.map(({ connection }) => connection.sends)).toEqual([1, 1, 1]);
-    // For each event: two filters that look, and one serialisation.
-    expect(looks).toBe(3 * 3);
+    // For each event: the record's own JSON, and two filters that look.
+    expect(looks).toBe(3 * (1 + 2));
   });
 });
 

@@ -13,6 +13,7 @@ import { createTestDatabase, type TestDatabase } from "@timespan/testing/test-da
 import { testEngines } from "@timespan/testing/test-environment";
 import { Hub } from "../src/hub.ts";
 import { readUrlSubscription } from "../src/subscription.ts";
+import { receivedEvent } from "./error-events.ts";
 import { ScriptedConnection } from "./scripted-connection.ts";
 import { storeErrors } from "./store-errors.ts";
 
@@ -60,7 +61,7 @@ for (const { engine, present } of testEngines()) {
       });
 
     const received = (events: readonly ErrorEvent[]) =>
-      events.map((event) => ({ event, recordMs: systemClock.nowMs() }));
+      events.map((event) => receivedEvent(event, systemClock.nowMs()));
 
     async function join(hub: Hub, query: string, access: Access = FULL_ACCESS): Promise<ScriptedConnection> {
       const connection = new ScriptedConnection();

@@ -43,7 +43,7 @@ export async function storeErrors(
     if (!isError(decoded.value)) continue;
     const error = decodeErrorEvent(
       Buffer.from(encodeErrorEvent(decoded.value, errorEventId(sourceId, offset, 0))),
-    );
+    )?.event;
     if (error !== undefined) errors.push(error);
   }
   forward(errors);

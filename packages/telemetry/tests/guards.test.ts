@@ -377,7 +377,7 @@ describe("no marked value is left", () => {
     if (!log.ok) throw new Error(log.rejection.detail);
     const forwarded = Buffer.from(encodeErrorEvent(log.value, "1-1-0"));
     expect(forwarded.toString()).not.toContain(MARKER);
-    expect(decodeErrorEvent(forwarded)?.labels).toEqual(JSON.parse(log.value.attributesJson));
+    expect(decodeErrorEvent(forwarded)?.event.labels).toEqual(JSON.parse(log.value.attributesJson));
   });
 });
 
