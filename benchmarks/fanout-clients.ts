@@ -31,7 +31,8 @@ async function connect(index: number): Promise<void> {
     port: Number(port),
     socket: {
       open(tcp) {
-        const query = filters === "0" ? "" : `?service_name=service-${index % Number(filters)}`;
+        const service = Math.floor((index * Number(filters)) / Number(count));
+        const query = filters === "0" ? "" : `?service_name=service-${service}`;
         tcp.write(
           `GET ${pathname}${query} HTTP/1.1\r\nHost: ${hostname}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",

@@ -22,6 +22,8 @@ const { values } = parseArgs({ options: { quick: { type: "boolean", default: fal
 const PATH = "/ws/error-logs";
 /** Events of a run for throughput, and deliveries that the ceiling makes. */
 const THROUGHPUT_EVENTS = values.quick ? 2_000 : 10_000;
+/** Before them, so that neither the hub nor the ceiling is measured while its code is still being compiled. */
+const WARM_UP_EVENTS = THROUGHPUT_EVENTS / 2;
 const STEADY_SECONDS = values.quick ? 4 : 15;
 const STEADY_DELIVERIES_PER_SECOND = 10_000;
 const IDLE_CLIENTS = values.quick ? 2_000 : 10_000;
@@ -29,6 +31,8 @@ const IDLE_PROCESSES = 2;
 /** What clients that do not read must have behind them before the others are measured. */
 const FILL_BYTES = 12_000_000;
 const MESSAGE_CHARACTERS = 120;
+/** Clients that do not read, where there are any. */
+const SLOW_SHARE = 0.05;
 const SERVICES = 50;
 
 const workDir = mkdtempSync(join(tmpdir(), "timespan-fanout-"));
@@ -64,9 +68,8 @@ async function benchEngine(engine: Engine): Promise<void> {
     `hub / ceiling: ${(frame.perCpuSecond / ceiling.perCpuSecond).toFixed(2)} by CPU, ${(frame.perSecond / ceiling.perSecond).toFixed(2)} by time`,
   );
   await measure(`1,000 clients, ${SERVICES} filters`, engine, { clients: 1_000, filters: SERVICES });
-  const alone = await measureDelay("200 clients", engine, 0);
-  const beside = await measureDelay("200 clients, 5 % of them do not read", engine, 10);
-  console.log(`p99 of the others with and without slow clients: ${(beside / alone).toFixed(2)}`);
+  await measureDelays(engine, { clients: 200, filters: 0 });
+  await measureDelays(engine, { clients: 1_000, filters: SERVICES });
   await measureIdle(engine);
 }
 
@@ -84,14 +87,20 @@ async function measure(
 ): Promise<Throughput> {
   const server = await serve(engine, { buffers: "endless" });
   const listeners = await startClients(`${server.app.url}${PATH}`, clients, { filters });
-  const expected = filters === 0 ? THROUGHPUT_EVENTS * clients : (THROUGHPUT_EVENTS * clients) / filters;
+  const deliveries = (events: number) => (events * clients) / Math.max(1, filters);
+  const arrived = (count: number) =>
+    eventually(async () => (await listeners.report()).frames >= count, {
+      timeoutMs: 300_000,
+      what: `${count} deliveries`,
+    });
+  await server.send(WARM_UP_EVENTS, { measured: false });
+  await arrived(deliveries(WARM_UP_EVENTS));
+  await listeners.reset();
+  const expected = deliveries(THROUGHPUT_EVENTS);
   const cpuBefore = cpuSeconds(server.app.pid) ?? 0;
   const startedMs = performance.now();
   const sending = server.send(THROUGHPUT_EVENTS, { measured: false });
-  await eventually(async () => (await listeners.report()).frames >= expected, {
-    timeoutMs: 300_000,
-    what: `${expected} deliveries`,
-  });
+  await arrived(expected);
   const seconds = (performance.now() - startedMs) / 1_000;
   await sending;
   const cpu = (cpuSeconds(server.app.pid) ?? 0) - cpuBefore;
@@ -130,14 +139,19 @@ async function measureCeiling(
     },
   );
   const listeners = await startClients(`${url}/`, CLIENTS, {});
+  const publish = async (frames: number) => {
+    await fetch(`${url}/publish?frames=${frames}`);
+    await eventually(async () => (await listeners.report()).frames >= frames * CLIENTS, {
+      timeoutMs: 300_000,
+      what: `${frames * CLIENTS} deliveries`,
+    });
+  };
+  await publish(WARM_UP_EVENTS);
+  await listeners.reset();
   const expected = THROUGHPUT_EVENTS * CLIENTS;
   const cpuBefore = cpuSeconds(child.pid) ?? 0;
   const startedMs = performance.now();
-  await fetch(`${url}/publish?frames=${THROUGHPUT_EVENTS}`);
-  await eventually(async () => (await listeners.report()).frames >= expected, {
-    timeoutMs: 300_000,
-    what: `${expected} deliveries`,
-  });
+  await publish(THROUGHPUT_EVENTS);
   const seconds = (performance.now() - startedMs) / 1_000;
   const cpu = (cpuSeconds(child.pid) ?? 0) - cpuBefore;
   console.log(
@@ -148,36 +162,58 @@ async function measureCeiling(
   return { perSecond: expected / seconds, perCpuSecond: expected / cpu };
 }
 
-/** Delay at a steady rate, of the clients that read. @returns p99 in milliseconds */
-async function measureDelay(name: string, engine: Engine, stalled: number): Promise<number> {
-  const CLIENTS = 200;
+interface Audience {
+  clients: number;
+  /** Each for as many clients; 0 where all of them get everything. */
+  filters: number;
+}
+
+/** Delay at a steady rate, of the clients that read: where all do, and beside some that do not. */
+async function measureDelays(engine: Engine, audience: Audience): Promise<void> {
+  const alone = await measureDelay(engine, audience, 0);
+  const beside = await measureDelay(engine, audience, audience.clients * SLOW_SHARE);
+  console.log(`p99 of the others with and without slow clients: ${(beside / alone).toFixed(2)}`);
+}
+
+/** @returns p99 in milliseconds */
+async function measureDelay(
+  engine: Engine,
+  { clients, filters }: Audience,
+  stalled: number,
+): Promise<number> {
+  const groups = Math.max(1, filters);
+  const groupSize = clients / groups;
   const server = await serve(engine, { buffers: "default" });
-  const listeners = await startClients(`${server.app.url}${PATH}`, CLIENTS, { stalled });
+  const listeners = await startClients(`${server.app.url}${PATH}`, clients, { stalled, filters });
+  const arrived = (count: number, what: string) =>
+    eventually(
+      async () => {
+        const { frames, dropped } = await listeners.report();
+        return frames + dropped >= count;
+      },
+      { timeoutMs: 60_000, what },
+    );
   // Fills what kernels hold for a socket that is not read, and a client's place in the hub: from then on it drops.
+  // Those who do not read are the first, so that only their filters need it; the same is sent where all read.
+  const fillGroups = Math.ceil((clients * SLOW_SHARE) / groupSize);
   const fillEvents = Math.ceil(FILL_BYTES / 1_500);
-  await server.send(fillEvents, { measured: false, perSecond: 2_000, characters: 1_200 });
-  await eventually(
-    async () => {
-      const { frames, dropped } = await listeners.report();
-      return frames + dropped >= fillEvents * (CLIENTS - stalled);
-    },
-    { timeoutMs: 60_000, what: "the clients to be filled" },
-  );
+  await server.send(fillEvents * fillGroups, {
+    measured: false,
+    perSecond: 2_000,
+    characters: 1_200,
+    services: fillGroups,
+  });
+  await arrived(fillEvents * (fillGroups * groupSize - stalled), "the clients to be filled");
   await listeners.reset();
-  const events = (STEADY_DELIVERIES_PER_SECOND / CLIENTS) * STEADY_SECONDS;
-  await server.send(events, { measured: true, perSecond: STEADY_DELIVERIES_PER_SECOND / CLIENTS });
-  await eventually(
-    async () => {
-      const { frames, dropped } = await listeners.report();
-      return frames + dropped >= events * (CLIENTS - stalled);
-    },
-    { timeoutMs: 60_000, what: "the measured deliveries" },
-  );
+  const perSecond = STEADY_DELIVERIES_PER_SECOND / groupSize;
+  const events = perSecond * STEADY_SECONDS;
+  await server.send(events, { measured: true, perSecond });
+  await arrived((events / groups) * (clients - stalled), "the measured deliveries");
   const { delayMs } = await listeners.report();
   const metrics = await (await fetch(`${server.app.url}/metrics`)).text();
   const drops = Number(/drops_total\S* (\d+)/.exec(metrics)?.[1] ?? 0);
   console.log(
-    `${name}, ${STEADY_DELIVERIES_PER_SECOND.toLocaleString("en")} deliveries/s: record to socket p50 ${delayMs?.p50.toFixed(1)} ms, p99 ${delayMs?.p99.toFixed(1)} ms; ${drops.toLocaleString("en")} events dropped for slow clients`,
+    `${clients.toLocaleString("en")} clients, ${filters === 0 ? "no" : filters} filters, ${stalled} do not read, ${STEADY_DELIVERIES_PER_SECOND.toLocaleString("en")} deliveries/s: record to socket p50 ${delayMs?.p50.toFixed(1)} ms, p99 ${delayMs?.p99.toFixed(1)} ms; ${drops.toLocaleString("en")} events dropped for slow clients`,
   );
   await listeners.stop();
   await server.stop();
@@ -219,13 +255,13 @@ async function serve(engine: Engine, { buffers }: { buffers: "default" | "endles
   });
   children.add(app);
   let offset = 0;
-  const event = (measured: boolean, characters: number) => {
+  const event = (measured: boolean, characters: number, services: number) => {
     const number = offset++;
     return JSON.stringify({
       type: "log",
       event_id: `1-${number}-0`,
       timestamp: new Date().toISOString(),
-      service_name: `service-${number % SERVICES}`,
+      service_name: `service-${number % services}`,
       environment: "production",
       level: "ERROR",
       message: "x".repeat(characters),
@@ -247,7 +283,8 @@ async function serve(engine: Engine, { buffers }: { buffers: "default" | "endles
         measured,
         perSecond,
         characters = MESSAGE_CHARACTERS,
-      }: { measured: boolean; perSecond?: number; characters?: number },
+        services = SERVICES,
+      }: { measured: boolean; perSecond?: number; characters?: number; services?: number },
     ): Promise<void> {
       const startedMs = performance.now();
       for (let sent = 0; sent < count; ) {
@@ -260,7 +297,7 @@ async function serve(engine: Engine, { buffers }: { buffers: "default" | "endles
         }
         const records = Array.from({ length: until - sent }, () => ({
           key: "1",
-          value: event(measured, characters),
+          value: event(measured, characters, services),
         }));
         sent = until;
         await producer.send(topic, records);
