@@ -11,6 +11,7 @@ import { connectKafka } from "@timespan/broker/connect-kafka";
 import { ensureTopics } from "@timespan/broker/ensure-topics";
 import { createProducer } from "@timespan/broker/producer";
 import { autoPorts, startStack } from "@timespan/local-stack/start-stack";
+import { systemClock } from "@timespan/runtime/clock";
 import { createLogger } from "@timespan/runtime/logger";
 import { migrate } from "@timespan/store/migrate";
 import { decodeErrorEvent, type ErrorEvent } from "@timespan/telemetry/wire/error-event";
@@ -20,17 +21,28 @@ import { eventually, type RunningApp, runApp } from "@timespan/testing/run-app";
 import { engines } from "./engines.ts";
 import { connectRawWebSocket, type RawClient } from "./live-client.ts";
 
-const SOAK_MS = 40_000;
 const CLIENTS = 12;
 const SERVICES = ["cart", "search", "checkout"];
 /** Large enough that a stalled socket is full within seconds. */
 const MESSAGE_CHARACTERS = 12_000;
 const EVENTS_PER_TICK = 20;
 const TICK_MS = 100;
+/** How long errors come, however long restarts take: there is no more to catch up with on a slow machine. */
+const PRODUCING_MS = 40_000;
+/** When things go wrong, after the start; at once where what went wrong before took longer. */
+const FAULTS_AT_MS = {
+  stopFirst: 5_000,
+  killSecond: 10_000,
+  stopKafka: 15_000,
+  stopSecond: 25_000,
+  killFirst: 30_000,
+};
+const KAFKA_AWAY_MS = 1_000;
 const STALL_MS_TO_BE_CLOSED = 14_000;
 const TIMEOUT_MS = 240_000;
 
-const FILTERS: { query: string; matches(event: ErrorEvent): boolean }[] = [
+type Matched = Pick<ErrorEvent, "service_name" | "environment" | "message">;
+const FILTERS: { query: string; matches(event: Matched): boolean }[] = [
   { query: "", matches: () => true },
   { query: "service_name=cart", matches: ({ service_name }) => service_name === "cart" },
   {
@@ -96,10 +108,11 @@ test(
       const over = new AbortController();
       const running = clients.map((client) => client.run(over.signal));
 
+      const startedMs = performance.now();
       const producing = (async () => {
         const producer = await createProducer(kafka);
         let number = 0;
-        while (!over.signal.aborted) {
+        while (performance.now() - startedMs < PRODUCING_MS) {
           const records = Array.from({ length: EVENTS_PER_TICK }, () => {
             number++;
             return {
@@ -129,38 +142,37 @@ test(
         instance.app = await instance.engine.run(env, { port: instance.port });
         apps.push(instance.app);
       };
-      const soaked = Bun.sleep(SOAK_MS);
-      await Bun.sleep(5_000);
+      const at = (ms: number) => Bun.sleep(Math.max(0, startedMs + ms - performance.now()));
+      await at(FAULTS_AT_MS.stopFirst);
       await restart(0, "SIGTERM");
-      await Bun.sleep(2_000);
+      await at(FAULTS_AT_MS.killSecond);
       await restart(1, "SIGKILL");
-      await Bun.sleep(2_000);
+      await at(FAULTS_AT_MS.stopKafka);
       await stack.kafka.stop();
-      await Bun.sleep(1_000);
+      await Bun.sleep(KAFKA_AWAY_MS);
       await stack.kafka.start();
-      await Bun.sleep(3_000);
+      await at(FAULTS_AT_MS.stopSecond);
       await restart(1, "SIGTERM");
+      await at(FAULTS_AT_MS.killFirst);
       await restart(0, "SIGKILL");
-      await soaked;
+      await producing;
       over.abort();
-      await Promise.all([producing, ...running]);
+      await Promise.all(running);
 
       // From here on all of them read. What Kafka holds is what they must have.
       const settled = new AbortController();
       const catchingUp = clients.map((client) => client.catchUp(settled.signal));
-      let sent: ErrorEvent[] = [];
-      const expectedOf = (client: SoakClient) => sent.filter(client.filter.matches).length;
+      // Each error that Kafka took becomes one event, so it is known what is to come before it has all come.
+      const logged = await loggedErrors();
+      const expectedOf = (client: SoakClient) => logged.filter(client.filter.matches).length;
       try {
-        await eventually(
-          async () => {
-            sent = await distinctErrors();
-            return sent.length > 0 && clients.every((client) => client.accounted >= expectedOf(client));
-          },
-          { timeoutMs: 60_000, what: "every client to have everything" },
-        );
+        const expected = new Map(clients.map((client) => [client, expectedOf(client)]));
+        await eventually(() => [...expected].every(([{ accounted }, count]) => accounted >= count), {
+          timeoutMs: 60_000,
+          what: "every client to have everything",
+        });
         // What should not come would come now.
         await Bun.sleep(1_000);
-        sent = await distinctErrors();
       } finally {
         settled.abort();
         await Promise.all(catchingUp);
@@ -177,6 +189,8 @@ test(
           })),
         );
       }
+      const sent = await distinctErrors();
+      expect(sent.length).toBe(logged.length);
       for (const client of clients) {
         const matching = new Set(sent.filter(client.filter.matches).map(({ event_id }) => event_id));
         expect(client.repeats).toBe(0);
@@ -188,10 +202,15 @@ test(
       expect(clients.some(({ dropped }) => dropped > 0)).toBe(true);
       expect(clients.every(({ connects }) => connects > 2)).toBe(true);
 
+      async function loggedErrors(): Promise<Matched[]> {
+        const logs = (await readTopic(kafka, topics.logs)).map(({ value }) => JSON.parse(String(value)));
+        return logs.filter(({ level }) => level === "ERROR");
+      }
+
       async function distinctErrors(): Promise<ErrorEvent[]> {
         const events = new Map<string, ErrorEvent>();
         for (const { value } of await readTopic(kafka, topics.errors)) {
-          const event = decodeErrorEvent(value);
+          const event = decodeErrorEvent(value)?.event;
           if (event !== undefined) events.set(event.event_id, event);
         }
         return [...events.values()];
@@ -243,15 +262,16 @@ class SoakClient {
         acts > 0 && !socket.isClosed() && !signal.aborted;
         acts--
       ) {
-        await Bun.sleep(500 + Math.random() * 2_500);
+        await systemClock.sleep(500 + Math.random() * 2_500, signal);
         // The first client of each filter stalls whatever happens, one of them for so long that it is closed.
         const must = this.stalls === 0 && this.#index < FILTERS.length;
         if (!must && Math.random() > 0.4) continue;
         this.stalls++;
         socket.pause();
-        await Bun.sleep(must && this.#index === 1 ? STALL_MS_TO_BE_CLOSED : 3_000 + Math.random() * 3_000);
+        const stallMs = must && this.#index === 1 ? STALL_MS_TO_BE_CLOSED : 3_000 + Math.random() * 3_000;
+        await systemClock.sleep(stallMs, signal);
         socket.resume();
-        await Bun.sleep(500);
+        await systemClock.sleep(500, signal);
       }
       await this.#leave(socket);
     }
