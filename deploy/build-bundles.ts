@@ -11,6 +11,7 @@ const REPOSITORY = resolve(import.meta.dir, "..");
 export const BUNDLES = {
   migrate: "apps/timespan/src/migrate-main.ts",
   keys: "apps/timespan/src/keys-main.ts",
+  analysts: "apps/timespan/src/analysts-main.ts",
   doctor: "apps/timespan/src/doctor-main.ts",
   "stream-processor": "apps/stream-processor/src/main.ts",
   "query-api": "apps/query-api/src/main.ts",
@@ -28,6 +29,7 @@ export async function buildBundles(outDir: string): Promise<Record<BundleName, s
   const inputs: Record<BundleName, string[]> = {
     migrate: [],
     keys: [],
+    analysts: [],
     doctor: [],
     "stream-processor": [],
     "query-api": [],

@@ -3,10 +3,10 @@ import { SettingsError } from "@timespan/runtime/settings";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { addressLines, commandLines } from "./announce.ts";
 import { registerAnalysts } from "./commands/analysts-register.ts";
+import { CommandError } from "./commands/command-error.ts";
 import { registerDeadLetters } from "./commands/dead-letters-register.ts";
 import { registerDoctor } from "./commands/doctor-register.ts";
 import { down } from "./commands/down.ts";
-import { KeyCommandError } from "./commands/keys.ts";
 import { registerKeys } from "./commands/keys-register.ts";
 import { migrate } from "./commands/migrate.ts";
 import { sample } from "./commands/sample.ts";
@@ -78,7 +78,11 @@ program
   .action((kind: "log" | "span") => sample(kind, readConfig(), progress));
 
 registerDeadLetters(program, progress);
-registerAnalysts(program);
+registerAnalysts(
+  program.command("analysts"),
+  () => databaseUrlOf(readConfig()),
+  (work) => withDatabase(readConfig(), "analysts", work),
+);
 registerDoctor(program.command("doctor"), () => databaseUrlOf(readConfig()));
 registerKeys(program.command("keys"), (work) => withDatabase(readConfig(), "keys", work));
 
@@ -90,7 +94,7 @@ try {
   if (error instanceof StackError) {
     tellParent({ failed: { what: error.what, remedy: error.remedy } });
     console.error(`\n${error.what}\n→ ${error.remedy.replaceAll("\n", "\n→ ")}`);
-  } else if (error instanceof SettingsError || error instanceof KeyCommandError) {
+  } else if (error instanceof SettingsError || error instanceof CommandError) {
     console.error(error.message);
   } else {
     console.error(error);

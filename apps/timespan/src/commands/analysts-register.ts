@@ -1,13 +1,18 @@
+import type { Database } from "@timespan/store/database";
 import { type Command, InvalidArgumentError } from "commander";
-import { readConfig } from "../config.ts";
 import { createLogin, dropLogin, listLogins } from "./analysts.ts";
-import { databaseUrlOf, withDatabase } from "./with-database.ts";
 
-/** `timespan analysts create | list | drop`. */
-export function registerAnalysts(program: Command): void {
-  const analysts = program
-    .command("analysts")
-    .description("logins for people who ask by SQL: they read schema apm, and of it the rows they may see");
+type WithDatabase = <T>(work: (database: Database) => Promise<T>) => Promise<T>;
+
+/** `analysts create | list | drop`, below `analysts`. The connection strings they print are made of `databaseUrl`. */
+export function registerAnalysts(
+  analysts: Command,
+  databaseUrl: () => string,
+  withDatabase: WithDatabase,
+): void {
+  analysts.description(
+    "logins for people who ask by SQL: they read schema apm, and of it the rows they may see",
+  );
 
   analysts
     .command("create")
@@ -17,10 +22,8 @@ export function registerAnalysts(program: Command): void {
     .option("--service <name>", "sees only this service; may be repeated", collect)
     .action(async (name: string, options: { environment?: string[]; service?: string[] }) => {
       const { environment: environments = [], service: services = [] } = options;
-      const config = readConfig();
-      const databaseUrl = databaseUrlOf(config);
-      const created = await withDatabase(config, "analysts", (database) =>
-        createLogin(database, { name, environments, services, databaseUrl }),
+      const created = await withDatabase((database) =>
+        createLogin(database, { name, environments, services, databaseUrl: databaseUrl() }),
       );
       // The connection string alone is on standard output: psql "$(… analysts create ana)" holds nothing else.
       console.error(created.explanation);
@@ -32,7 +35,7 @@ export function registerAnalysts(program: Command): void {
     .description("list them with what they see")
     .option("--json", "as JSON", false)
     .action(async (options: { json: boolean }) => {
-      console.log(await withDatabase(readConfig(), "analysts", (database) => listLogins(database, options)));
+      console.log(await withDatabase((database) => listLogins(database, options)));
     });
 
   analysts
@@ -40,7 +43,7 @@ export function registerAnalysts(program: Command): void {
     .description("drop a login and end its sessions")
     .argument("<name>", "of the login")
     .action(async (name: string) => {
-      console.log(await withDatabase(readConfig(), "analysts", (database) => dropLogin(database, name)));
+      console.log(await withDatabase((database) => dropLogin(database, name)));
     });
 }
 

@@ -1,9 +1,9 @@
-import { StackError } from "@timespan/local-stack/stack-error";
 import { ANALYST_LIMITS, ANALYST_NAME, createAnalyst } from "@timespan/store/analysts/create-analyst";
 import { dropAnalyst } from "@timespan/store/analysts/drop-analyst";
 import { type AnalystItem, listAnalysts } from "@timespan/store/analysts/list-analysts";
 import type { Database } from "@timespan/store/database";
 import { environmentName } from "@timespan/telemetry/environment-name";
+import { CommandError } from "./command-error.ts";
 
 export interface CreateOptions {
   name: string;
@@ -22,14 +22,13 @@ export interface CreatedLogin {
 
 /**
  * Makes a login for a person with SQL.
- * @throws {StackError} where its name is taken or is none
+ * @throws {CommandError} where its name is taken or is none
  */
 export async function createLogin(database: Database, options: CreateOptions): Promise<CreatedLogin> {
   const { name, services, databaseUrl } = options;
   if (!ANALYST_NAME.test(name)) {
-    throw new StackError(
-      `${name} is no name for a login.`,
-      "Take small letters, digits and _, a letter first, at most 63 in all.",
+    throw new CommandError(
+      `${name} is no name for a login. Take small letters, digits and _, a letter first, at most 63 in all.`,
     );
   }
   const access = {
@@ -38,9 +37,8 @@ export async function createLogin(database: Database, options: CreateOptions): P
   };
   const created = await createAnalyst(database, { name, access });
   if (created === undefined) {
-    throw new StackError(
-      `There is a role ${name} already.`,
-      "Choose another name, or drop it: timespan analysts drop.",
+    throw new CommandError(
+      `There is a role ${name} already. Choose another name, or drop it: analysts drop ${name}.`,
     );
   }
   const url = new URL(databaseUrl);
@@ -71,11 +69,11 @@ export async function listLogins(database: Database, { json }: { json: boolean }
 
 /**
  * Drops the login of an analyst and ends its sessions.
- * @throws {StackError} where there is none of that name
+ * @throws {CommandError} where there is none of that name
  */
 export async function dropLogin(database: Database, name: string): Promise<string> {
   if (!(await dropAnalyst(database, name))) {
-    throw new StackError(`There is no analyst ${name}.`, "`timespan analysts list` has those there are.");
+    throw new CommandError(`There is no analyst ${name}: \`analysts list\` has those there are.`);
   }
   return `${name} is dropped, and its sessions are ended.`;
 }

@@ -4,13 +4,9 @@ import { revokeApiKey } from "@timespan/store/api-keys/revoke-api-key";
 import type { Database } from "@timespan/store/database";
 import type { ApiKeyScope } from "@timespan/telemetry/api-key";
 import { environmentName } from "@timespan/telemetry/environment-name";
+import { CommandError } from "./command-error.ts";
 
 export const KEY_NAME_CHARACTERS_MAX = 100;
-
-/** What a person did wrong, in words for them. */
-export class KeyCommandError extends Error {
-  override name = "KeyCommandError";
-}
 
 export interface CreateOptions {
   name: string;
@@ -30,25 +26,23 @@ export interface CreatedKey {
 
 /**
  * Makes a key.
- * @throws {KeyCommandError} where its name is taken or is none
+ * @throws {CommandError} where its name is taken or is none
  */
 export async function createKey(database: Database, options: CreateOptions): Promise<CreatedKey> {
   const { name, scopes, services, expiresAt = null } = options;
   if (name.trim() !== name || name === "" || /\p{Cc}/u.test(name) || name.length > KEY_NAME_CHARACTERS_MAX) {
-    throw new KeyCommandError(
+    throw new CommandError(
       `A name has 1 to ${KEY_NAME_CHARACTERS_MAX} characters, none of them invisible or a blank at an end.`,
     );
   }
-  if (/^\d+$/.test(name)) throw new KeyCommandError("A name of digits alone would be taken for an id.");
+  if (/^\d+$/.test(name)) throw new CommandError("A name of digits alone would be taken for an id.");
   const access = {
     environments: namesOrAll(options.environments.map(environmentName)),
     services: namesOrAll(services),
   };
   const created = await createApiKey(database, { name, scopes, access, expiresAt });
   if (created === undefined) {
-    throw new KeyCommandError(
-      `There is a key named ${name} already. Revoke it first, or choose another name.`,
-    );
+    throw new CommandError(`There is a key named ${name} already. Revoke it first, or choose another name.`);
   }
   return {
     key: created.key,
@@ -75,13 +69,13 @@ export async function listKeys(
 
 /**
  * Revokes a key by its id or name.
- * @throws {KeyCommandError} where there is none that could be revoked
+ * @throws {CommandError} where there is none that could be revoked
  */
 export async function revokeKey(database: Database, idOrName: string): Promise<string> {
   const id = /^\d{1,9}$/.test(idOrName) ? Number(idOrName) : undefined;
   const revoked = await revokeApiKey(database, id === undefined ? { name: idOrName } : { id });
   if (revoked === undefined) {
-    throw new KeyCommandError(
+    throw new CommandError(
       `There is no key ${idOrName} that could be revoked: \`keys list --all\` has them all.`,
     );
   }
