@@ -6,10 +6,25 @@ COMMENT ON FUNCTION timespan.read_retention() IS
 REVOKE EXECUTE ON FUNCTION timespan.read_retention() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION timespan.read_retention() TO timespan_reader, timespan_analyst;
 
-CREATE VIEW apm.retention_status AS
-SELECT signal, relation, environment, retention, oldest_time, size_bytes, next_drop_time
-FROM timespan.read_retention();
-COMMENT ON VIEW apm.retention_status IS 'How long each kind of data is kept, what is really there, and what goes next.';
+-- What was promised anybody may know, but names of environments only where their rows may be seen. Times and bytes tell of
+-- rows: of all, or of an environment's in every service.
+CREATE VIEW apm.retention_status WITH (security_barrier) AS
+SELECT
+  signal,
+  relation,
+  environment,
+  retention,
+  CASE WHEN of_visible_rows THEN oldest_time END AS oldest_time,
+  CASE WHEN of_visible_rows THEN size_bytes END AS size_bytes,
+  CASE WHEN of_visible_rows THEN next_drop_time END AS next_drop_time
+FROM timespan.read_retention()
+CROSS JOIN LATERAL (
+  SELECT timespan.sees_everything() OR (environment IS NOT NULL AND timespan.visible_services() IS NULL) AS of_visible_rows
+) AS visibility
+WHERE environment IS NULL
+  OR timespan.visible_environments() IS NULL
+  OR environment IN (SELECT timespan.environment_key(name) FROM unnest(timespan.visible_environments()) AS name);
+COMMENT ON VIEW apm.retention_status IS 'How long each kind of data is kept, what is really there, and what goes next. A login with limits sees no environment but its own, and of what tells of rows that it may not see, null.';
 COMMENT ON COLUMN apm.retention_status.signal IS 'Which setting it is: spans, logs, rollup_1m, rollup_1h or dead_letters. On plain PostgreSQL rollups are computed from the rows and kept nowhere.';
 COMMENT ON COLUMN apm.retention_status.relation IS 'The table or rollup.';
 COMMENT ON COLUMN apm.retention_status.environment IS 'The environment with a retention of its own, in lower case with _ between words; null for all.';

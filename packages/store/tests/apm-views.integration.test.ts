@@ -1,13 +1,15 @@
 /** Schema apm as people read it: what it says, what its plans read, and what an analyst with limits can get out of it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createShopMonthDatabase } from "@timespan/testing/shop-month-database";
-import { openAsSuperuser, type TestDatabase } from "@timespan/testing/test-database";
+import { openAsSuperuser, STORAGE_DEFAULTS, type TestDatabase } from "@timespan/testing/test-database";
 import { testEngines } from "@timespan/testing/test-environment";
 import { createAnalyst } from "../src/analysts/create-analyst.ts";
 import { dropAnalyst } from "../src/analysts/drop-analyst.ts";
 import { closeDatabase, type Database, openDatabase } from "../src/database.ts";
+import { saveStorageSettings } from "../src/storage/save-storage-settings.ts";
 
 const WINDOW = "'2026-03-09 11:00+00' AND '2026-03-09 12:00+00'";
+const DAY_MS = 86_400_000;
 const DAY = "'2026-03-09 00:00+00' AND '2026-03-09 23:59+00'";
 
 /** By engine: what was answered, to hold the other against. */
@@ -340,6 +342,13 @@ for (const { engine, present } of testEngines()) {
         `SELECT * FROM apm.endpoint_latency_1m WHERE bucket BETWEEN ${WINDOW} AND service_name = 'catalog' ORDER BY bucket, service_name, environment, endpoint`,
         `SELECT * FROM apm.log_counts_1m WHERE bucket BETWEEN ${WINDOW} ORDER BY bucket, service_name, environment, level`,
         `SELECT bucket, service_name, environment, level, pattern, log_count FROM apm.log_patterns WHERE bucket BETWEEN ${DAY} ORDER BY bucket, service_name, environment, level, pattern`,
+        `SELECT * FROM apm.service_edges_1m WHERE bucket BETWEEN ${WINDOW} ORDER BY bucket, service_name, environment, target_name, target_type`,
+        `SELECT * FROM apm.service_edges_1h WHERE bucket BETWEEN ${DAY} ORDER BY bucket, service_name, environment, target_name, target_type`,
+        `SELECT * FROM apm.dependency_health WHERE bucket BETWEEN ${DAY} ORDER BY bucket, service_name, environment, target_name, target_type`,
+        "SELECT * FROM apm.downstream('storefront', '2026-03-09 11:00+00', '2026-03-09 12:00+00') ORDER BY name, type",
+        "SELECT * FROM apm.upstream('catalog', '2026-03-09 11:00+00', '2026-03-09 12:00+00') ORDER BY name",
+        "SELECT * FROM apm.grafana_edges('2026-03-09 11:00+00', '2026-03-09 12:00+00')",
+        "SELECT * FROM apm.grafana_nodes('2026-03-09 11:00+00', '2026-03-09 12:00+00')",
         `SELECT * FROM apm.trace_completeness WHERE bucket BETWEEN ${DAY} ORDER BY bucket`,
         `SELECT * FROM apm.traces_between('2026-03-09 11:00+00', '2026-03-09 12:00+00') ORDER BY trace_id`,
         `SELECT * FROM apm.trace_tree('${traceId}')`,
@@ -405,6 +414,77 @@ for (const { engine, present } of testEngines()) {
           SELECT count(*)::int FROM timespan.spans
           WHERE environment = 'production' AND service_name IN ('storefront', 'catalog') AND span_kind = 2`;
         expect(rolledUp).toEqual(requests);
+      });
+
+      test("sees an edge of the service map where it may see the caller, and counts it whole", async () => {
+        const held = await all`
+          SELECT target_name, target_type, sum(call_count)::int AS calls FROM timespan.service_edge_latency_bins_1h
+          WHERE environment = 'production' AND service_name IN ('storefront', 'catalog') GROUP BY 1, 2 ORDER BY 1, 2`;
+        expect(held.length).toBeGreaterThan(5);
+        for (const view of ["service_edges_1m", "service_edges_1h"]) {
+          const seen = await limited.unsafe(
+            `SELECT target_name, target_type, sum(call_count)::int AS calls FROM apm.${view} GROUP BY 1, 2 ORDER BY 1, 2`,
+          );
+          expect<unknown[]>([...seen]).toEqual([...held]);
+        }
+        const window = "'2026-03-09 11:00+00', '2026-03-09 12:00+00'";
+        const ends = await limited.unsafe(
+          `SELECT DISTINCT source FROM apm.grafana_edges(${window}) ORDER BY 1`,
+        );
+        expect(ends.map(({ source }) => source)).toEqual(["service:catalog", "service:storefront"]);
+        // Two steps away only by way of a service that it may see.
+        const reached = await limited.unsafe(
+          `SELECT name FROM apm.downstream('storefront', ${window}) EXCEPT SELECT target_name FROM apm.service_edges_1h`,
+        );
+        expect([...reached]).toEqual([]);
+        const hidden = await limited.unsafe(
+          `SELECT name FROM apm.downstream('checkout', ${window})
+           UNION ALL SELECT name FROM apm.downstream('storefront', ${window}, 'staging')
+           UNION ALL SELECT name FROM apm.upstream('payment', ${window})
+           UNION ALL SELECT id FROM apm.grafana_edges(${window}, 'staging')
+           UNION ALL SELECT id FROM apm.grafana_nodes(${window}, 'staging')`,
+        );
+        expect([...hidden]).toEqual([]);
+        const strangers = await limited.unsafe(
+          `SELECT title FROM apm.grafana_nodes(${window}) WHERE id NOT IN ('service:storefront', 'service:catalog')
+           AND id NOT IN (SELECT target FROM apm.grafana_edges(${window}))`,
+        );
+        expect([...strangers]).toEqual([]);
+      });
+
+      test("is told of retention what was promised for its environments, and nothing of rows it may not see", async () => {
+        await saveStorageSettings(all, {
+          ...STORAGE_DEFAULTS,
+          // Whatever today is, the month of the test is not past it.
+          retentionSpansMs: 10_000 * DAY_MS,
+          retentionByEnvironment: [
+            { signal: "spans", environmentKey: "production", retentionMs: 3_000 * DAY_MS },
+            { signal: "spans", environmentKey: "staging", retentionMs: 2_000 * DAY_MS },
+          ],
+        });
+        const status = async (database: Database) => {
+          const rows = await database`
+            SELECT environment, extract(epoch FROM retention) / 86400 AS days, oldest_time IS NOT NULL AS has_time, size_bytes IS NOT NULL AS has_size
+            FROM apm.retention_status WHERE relation = 'spans' ORDER BY environment NULLS FIRST`;
+          return rows.map((row) => `${row.environment} ${Number(row.days)} ${row.has_time} ${row.has_size}`);
+        };
+        expect(await status(everything)).toEqual([
+          "null 10000 true true",
+          "production 3000 true false",
+          "staging 2000 true false",
+        ]);
+        expect(await status(limited)).toEqual(["null 10000 false false", "production 3000 false false"]);
+        const ofEnvironment = await analyst(["production"], null);
+        expect(await status(ofEnvironment)).toEqual(["null 10000 false false", "production 3000 true false"]);
+        const ofService = await analyst(null, ["catalog"]);
+        expect(await status(ofService)).toEqual([
+          "null 10000 false false",
+          "production 3000 false false",
+          "staging 2000 false false",
+        ]);
+        await expect(
+          Promise.resolve(limited`SELECT count(*) FROM apm.retention_status WHERE environment::int > 0`),
+        ).rejects.toThrow('invalid input syntax for type integer: "production"');
       });
 
       test("learns nothing of hidden rows from a function that tells what it is given", async () => {
@@ -520,7 +600,16 @@ for (const { engine, present } of testEngines()) {
         poolMax: 1,
         statementTimeoutMs: 5_000,
       });
-      for (const view of ["spans", "logs", "service_red_1m", "ingest_ledger", "log_patterns"]) {
+      for (const view of [
+        "spans",
+        "logs",
+        "service_red_1m",
+        "ingest_ledger",
+        "log_patterns",
+        "service_edges_1h",
+        "dependency_health",
+        "retention_status",
+      ]) {
         await expect(database.unsafe(`SELECT * FROM apm.${view}`)).rejects.toThrow(
           `it is not known which rows ${name} may see`,
         );
