@@ -97,8 +97,8 @@ describe("every service", () => {
 
 describe("every app", () => {
   test("is one of the bundles of the image", () => {
-    // Keys are made and the doctor is asked by a person, in the container of an app.
-    const processes = Object.keys(BUNDLES).filter((name) => name !== "keys" && name !== "doctor");
+    // Keys and logins are made and the doctor is asked by a person, in the container of an app.
+    const processes = Object.keys(BUNDLES).filter((name) => !["keys", "analysts", "doctor"].includes(name));
     expect(apps.map(([, { command }]) => command)).toEqual(processes.map((name) => [`${name}.js`]));
     for (const [, { image }] of apps) expect(image).toBe(`timespan:${packageJson.version}`);
   });
