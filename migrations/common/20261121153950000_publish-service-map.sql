@@ -225,22 +225,35 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH RECURSIVE edge AS MATERIALIZED (
-    SELECT * FROM timespan.visible_edges($2, $3, $4) WHERE service_name IS NOT NULL
-  ), reached (depth, name, type, path) AS (
-    SELECT 1, edge.target_name, edge.target_type, ARRAY[service, edge.target_name]
-    FROM edge WHERE edge.service_name = service
+    SELECT service_name, target_name, target_type FROM timespan.visible_edges($2, $3, $4) WHERE service_name IS NOT NULL
+  ), walk (depth, name, type) AS (
+    SELECT 0, service, 'service'
     UNION
-    SELECT reached.depth + 1, edge.target_name, edge.target_type, reached.path || edge.target_name
+    SELECT walk.depth + 1, edge.target_name, edge.target_type
+    FROM walk
+    JOIN edge ON edge.service_name = walk.name AND walk.type = 'service'
+    WHERE walk.depth < 10
+  ), reached AS (
+    SELECT min(walk.depth) AS depth, walk.name, walk.type FROM walk GROUP BY walk.name, walk.type
+  ), tree AS (
+    -- One way to each: where everybody calls everybody, there are more shortest ways than could be listed.
+    SELECT DISTINCT ON (reached.name, reached.type) reached.depth, reached.name, reached.type, caller.name AS caller_name
     FROM reached
-    JOIN edge ON edge.service_name = reached.name AND reached.type = 'service'
-    WHERE edge.target_name <> ALL (reached.path) AND reached.depth < 10
+    JOIN edge ON edge.target_name = reached.name AND edge.target_type = reached.type
+    JOIN reached AS caller
+      ON caller.name = edge.service_name AND caller.type = 'service' AND caller.depth = reached.depth - 1
+    ORDER BY reached.name, reached.type, caller.name
+  ), way (depth, name, type, path) AS (
+    SELECT 0, service, 'service', ARRAY[service]
+    UNION ALL
+    SELECT tree.depth, tree.name, tree.type, way.path || tree.name
+    FROM way
+    JOIN tree ON tree.caller_name = way.name AND way.type = 'service'
   )
-  SELECT DISTINCT ON (reached.name, reached.type) reached.depth, reached.name, reached.type, reached.path
-  FROM reached
-  ORDER BY reached.name, reached.type, reached.depth, reached.path
+  SELECT way.depth, way.name, way.type, way.path FROM way WHERE way.depth > 0 ORDER BY way.depth, way.name, way.type
 $$;
 COMMENT ON FUNCTION apm.downstream(text, timestamptz, timestamptz, text) IS
-  'Everything that a service calls, directly (depth 1) or by way of others, up to 10 steps, with the shortest path to it. Of the last hour unless since and until say otherwise.';
+  'Everything that a service calls, directly (depth 1) or by way of others, up to 10 steps, with a shortest path to it. Of the last hour unless since and until say otherwise.';
 
 CREATE FUNCTION apm.upstream(service text, since timestamptz DEFAULT now() - INTERVAL '1 hour', until timestamptz DEFAULT now(), environment text DEFAULT NULL)
 RETURNS TABLE (depth integer, name text, path text[])
@@ -248,22 +261,35 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH RECURSIVE edge AS MATERIALIZED (
-    SELECT * FROM timespan.visible_edges($2, $3, $4) WHERE service_name IS NOT NULL
-  ), reached (depth, name, path) AS (
-    SELECT 1, edge.service_name, ARRAY[edge.service_name, service]
-    FROM edge WHERE edge.target_name = service
+    SELECT service_name, target_name, target_type FROM timespan.visible_edges($2, $3, $4) WHERE service_name IS NOT NULL
+  ), walk (depth, name) AS (
+    SELECT 1, edge.service_name FROM edge WHERE edge.target_name = service
     UNION
-    SELECT reached.depth + 1, edge.service_name, edge.service_name || reached.path
+    SELECT walk.depth + 1, edge.service_name
+    FROM walk
+    JOIN edge ON edge.target_name = walk.name AND edge.target_type = 'service'
+    WHERE walk.depth < 10
+  ), reached AS (
+    SELECT min(walk.depth) AS depth, walk.name FROM walk WHERE walk.name <> service GROUP BY walk.name
+  ), tree AS (
+    -- As in apm.downstream.
+    SELECT DISTINCT ON (reached.name) reached.depth, reached.name, called.name AS called_name
     FROM reached
-    JOIN edge ON edge.target_name = reached.name AND edge.target_type = 'service'
-    WHERE edge.service_name <> ALL (reached.path) AND reached.depth < 10
+    JOIN edge ON edge.service_name = reached.name AND edge.target_type = 'service'
+    JOIN reached AS called ON called.name = edge.target_name AND called.depth = reached.depth - 1
+    WHERE reached.depth > 1
+    ORDER BY reached.name, called.name
+  ), way (depth, name, path) AS (
+    SELECT reached.depth, reached.name, ARRAY[reached.name, service] FROM reached WHERE reached.depth = 1
+    UNION ALL
+    SELECT tree.depth, tree.name, tree.name || way.path
+    FROM way
+    JOIN tree ON tree.called_name = way.name
   )
-  SELECT DISTINCT ON (reached.name) reached.depth, reached.name, reached.path
-  FROM reached
-  ORDER BY reached.name, reached.depth, reached.path
+  SELECT way.depth, way.name, way.path FROM way ORDER BY way.depth, way.name
 $$;
 COMMENT ON FUNCTION apm.upstream(text, timestamptz, timestamptz, text) IS
-  'Every service that calls a service, database, queue or host, directly (depth 1) or by way of others, up to 10 steps, with the shortest path from it. Of the last hour unless since and until say otherwise.';
+  'Every service that calls a service, database, queue or host, directly (depth 1) or by way of others, up to 10 steps, with a shortest path from it. Of the last hour unless since and until say otherwise.';
 
 CREATE FUNCTION apm.grafana_edges(since timestamptz DEFAULT now() - INTERVAL '1 hour', until timestamptz DEFAULT now(), environment text DEFAULT NULL)
 RETURNS TABLE (

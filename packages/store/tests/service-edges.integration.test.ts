@@ -345,6 +345,36 @@ for (const { engine, present } of testEngines()) {
       for (const node of nodes) expect(node.arc__ok + node.arc__errors).toBeCloseTo(1, 9);
     });
 
+    test("where everybody calls everybody, each service is reached once, by a shortest way", async () => {
+      const names = Array.from({ length: 12 }, (_, index) =>
+        uniqueName(`mesh${String(index).padStart(2, "0")}`),
+      );
+      const at = FROM_MS + 13 * MINUTE_MS;
+      const [first = "", second = "", , , , , , , , , , last = ""] = names;
+      const outside = uniqueName("outside");
+      await store([
+        ...names.flatMap((from) =>
+          names
+            .filter((to) => to !== from)
+            .flatMap((to) => call(from, at, "CLIENT", {}, { service: to, kind: "SERVER" })),
+        ),
+        ...call(last, at, "CLIENT", {}, { service: outside, kind: "SERVER" }),
+      ]);
+      await derive();
+      const range = [new Date(FROM_MS), new Date(TO_MS)] as const;
+      const down =
+        await all`SELECT * FROM apm.downstream(${first}, ${range[0]}, ${range[1]}) ORDER BY depth, name`;
+      expect(down.map(({ depth }) => depth)).toEqual([...names.slice(1).map(() => 1), 2]);
+      expect(down.at(-1)).toMatchObject({ name: outside, path: [first, last, outside] });
+      const up =
+        await all`SELECT * FROM apm.upstream(${outside}, ${range[0]}, ${range[1]}) ORDER BY depth, name`;
+      expect(up.length).toBe(names.length);
+      expect(up.find(({ name }) => name === second)).toMatchObject({
+        depth: 2,
+        path: [second, last, outside],
+      });
+    });
+
     test("health is said above ten calls only, by the share of errors", async () => {
       const [caller, callee] = [uniqueName("sick"), uniqueName("sicker")];
       const at = FROM_MS + 14 * MINUTE_MS;
