@@ -141,7 +141,7 @@ CREATE TABLE timespan.log_patterns (
 );
 COMMENT ON TABLE timespan.log_patterns IS 'What the logs of one statement have in common: their bodies with the values taken out.';
 COMMENT ON COLUMN timespan.log_patterns.pattern_id IS 'First 8 bytes of the SHA-256 of the pattern.';
-COMMENT ON COLUMN timespan.log_patterns.pattern IS 'First line of the body, with <*> for each quoted text, uuid, hex string and number; other where a service had too many.';
+COMMENT ON COLUMN timespan.log_patterns.pattern IS 'First line of the body, with <*> for each quoted text, uuid, hex string and number, and … where more followed; other where a service had too many.';
 COMMENT ON COLUMN timespan.log_patterns.first_seen IS 'When a log of this pattern was first stored.';
 COMMENT ON COLUMN timespan.log_patterns.last_seen IS 'When one was last stored, to a day.';
 

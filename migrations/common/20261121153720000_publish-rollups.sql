@@ -373,7 +373,7 @@ COMMENT ON COLUMN apm.log_patterns.service_name IS 'Name of the service.';
 COMMENT ON COLUMN apm.log_patterns.environment IS 'Environment, such as production.';
 COMMENT ON COLUMN apm.log_patterns.level IS 'DEBUG, INFO, WARN or ERROR.';
 COMMENT ON COLUMN apm.log_patterns.pattern_id IS 'The pattern, as in apm.logs.';
-COMMENT ON COLUMN apm.log_patterns.pattern IS 'First line of the message, with <*> for each quoted text, uuid, hex string and number; other where a service had too many.';
+COMMENT ON COLUMN apm.log_patterns.pattern IS 'First line of the message, with <*> for each quoted text, uuid, hex string and number, and … where more followed; other where a service had too many.';
 COMMENT ON COLUMN apm.log_patterns.log_count IS 'How many log records.';
 COMMENT ON COLUMN apm.log_patterns.first_seen IS 'When a log of this pattern was first stored by any service; null for analysts who see only some rows.';
 

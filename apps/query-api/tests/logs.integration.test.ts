@@ -92,6 +92,10 @@ for (const { engine, present } of testEngines()) {
       ["message=BOOM", () => false],
       [`message=${q("boom\nsecond")}`, says("boom\nsecond")],
       [`message=${q(`'quoted' "double" $1 日本 😀`)}`, says("'quoted'")],
+      // Longer windows are searched by pattern first: of a value, of what a pattern leaves out, of its own words.
+      ...["quoted", "double", "second", "percent", "temp", "nowhere"].map(
+        (word): [string, (event: LogEvent) => boolean] => [`from=now-1d&message=${word}`, says(word)],
+      ),
       [`message=${q("%")}`, says("%")],
       ["message=_", says("_")],
       ["label.attempt=3", (e) => e.labels?.attempt === 3],

@@ -116,7 +116,7 @@ const shapes: [name: string, ask: () => Promise<unknown>][] = [
           minLevel: "WARN",
           traceId: TRACE,
           spanId: SPAN,
-          message: "100%",
+          message: "100% full",
           labels: [{ key: "region", value: "eu" }],
         },
         "desc",

@@ -144,7 +144,7 @@ for (const { engine, present } of testEngines()) {
       const [pattern] = await all`
         SELECT pattern FROM timespan.log_patterns JOIN timespan.log_records USING (pattern_id)
         WHERE trace_id = ${traceId}::uuid`;
-      expect(pattern).toEqual({ pattern: "tab\t newline" });
+      expect(pattern).toEqual({ pattern: "tab\t newline…" });
       const [view] =
         await all`SELECT * FROM apm.spans WHERE trace_id = ${traceId} AND span_id = 'ffeeddccbbaa9988'`;
       expect(view).toMatchObject({

@@ -8,6 +8,7 @@ import { logItemColumns } from "../query/item-columns.ts";
 import { type LabelFilter, type ListPage, type PageRequest, readPage } from "../query/page.ts";
 import { escapeLike, spanIdParameter, timeParameter } from "../query/parameters.ts";
 import { visibleRows } from "../query/visible-rows.ts";
+import { patternsOfMessage } from "./patterns-of-message.ts";
 
 /** What a log record must match; what is absent does not matter. Ids are canonical hex. */
 export interface LogFilter {
@@ -28,20 +29,28 @@ export interface LogFilter {
  * The log records that match and may be seen, by time, in an order in which no two are equal, one page of them.
  * @throws the driver's error where the database is away or the statement ran into its limit
  */
-export function listLogRecords(
+export async function listLogRecords(
   database: Database,
   access: Access,
   filter: LogFilter,
   sort: LogSort,
   request: PageRequest,
 ): Promise<ListPage<LogItem>> {
+  const patterns =
+    filter.message === undefined
+      ? undefined
+      : await patternsOfMessage(database, filter.message, filter.range);
   return readPage(
     database,
     {
       from: database`timespan.log_records`,
       columns: logItemColumns(database),
       time: database`time`,
-      matching: [...visibleRows(database, access), ...logConditions(database, filter)],
+      matching: [
+        ...visibleRows(database, access),
+        ...given(patterns, (ids) => database`pattern_id = ANY (${ids}::bigint[])`),
+        ...logConditions(database, filter),
+      ],
       dense: isDense(filter),
       order: { by: "time", descending: sort === "desc" },
     },
