@@ -415,6 +415,14 @@ BEGIN
       PERFORM public.set_chunk_time_interval(rollup.relation, minute_chunk_interval);
     END IF;
   END LOOP;
+  -- A policy that meets the refresh on one chunk, as when all jobs start at once, loses to it: an hour's wait by default.
+  PERFORM public.alter_job(policy.job_id, retry_period => INTERVAL '1 minute')
+  FROM timescaledb_information.jobs AS policy
+  JOIN timescaledb_information.continuous_aggregates AS aggregate
+    ON aggregate.view_schema = policy.hypertable_schema AND aggregate.view_name = policy.hypertable_name
+  WHERE aggregate.view_schema = 'timespan'
+    AND policy.proc_name = 'policy_compression'
+    AND policy.retry_period <> INTERVAL '1 minute';
 END
 $$;
 COMMENT ON PROCEDURE timespan.refresh_rollups(integer, jsonb) IS

@@ -307,10 +307,11 @@ for (const { engine, present } of testEngines()) {
       });
 
       test("what requests are read from is stored, also where rollups of something else are not yet", async () => {
-        const [unfinished] = await all`
-          SELECT FROM timespan.rollup_watermarks() WHERE rollup LIKE 'service\\_%' AND stored_until < '1970-01-01'`;
-        expect(unfinished).toBeDefined();
+        const [ofRequests] = await all`
+          SELECT (extract(epoch FROM min(stored_until)) * 1000000)::float8 AS hours
+          FROM timespan.rollup_watermarks() WHERE rollup ~ '^service_(red|latency_bins)_1h$'`;
         const { service, endpoint } = await readRollupWatermarks(all);
+        expect<unknown>(service["1h"]).toBe(ofRequests?.hours);
         expect(Object.keys(service).sort()).toEqual(["10m", "1h", "1m"]);
         expect(Object.keys(endpoint).sort()).toEqual(["1h", "1m"]);
         const oldest = Math.min(...Object.values(service), ...Object.values(endpoint));
@@ -319,7 +320,7 @@ for (const { engine, present } of testEngines()) {
 
       test("one job refreshes all, its settings are those that were given, and giving them again changes nothing", async () => {
         const jobs = () => all`
-          SELECT job_id, proc_name, schedule_interval::text, config, hypertable_name, owner::text
+          SELECT job_id, proc_name, schedule_interval::text, retry_period::text, config, hypertable_name, owner::text
           FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY job_id`;
         await driveJobsByHand();
         const before = await jobs();
@@ -334,6 +335,11 @@ for (const { engine, present } of testEngines()) {
         expect(before.filter(({ proc_name }) => proc_name === "policy_compression")).toHaveLength(
           ROLLUPS_BY_NAME.length + 5,
         );
+        const retries = before.filter(
+          ({ proc_name, retry_period }) => proc_name === "policy_compression" && retry_period === "00:01:00",
+        );
+        // Each rollup, and service edges by the hour.
+        expect(retries).toHaveLength(ROLLUPS_BY_NAME.length + 1);
         await driveJobsByHand();
         expect([...(await jobs())]).toEqual([...before]);
       });

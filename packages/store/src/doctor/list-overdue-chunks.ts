@@ -20,10 +20,11 @@ SELECT
   count(*)::integer AS count,
   extract(epoch FROM now() - min(chunk.range_end))::double precision AS "oldestSecondsAgo"
 FROM timescaledb_information.jobs AS job
-JOIN timescaledb_information.chunks AS chunk USING (hypertable_schema, hypertable_name)
 LEFT JOIN timescaledb_information.continuous_aggregates AS aggregate
-  ON aggregate.materialization_hypertable_schema = chunk.hypertable_schema
-  AND aggregate.materialization_hypertable_name = chunk.hypertable_name
+  ON aggregate.view_schema = job.hypertable_schema AND aggregate.view_name = job.hypertable_name
+JOIN timescaledb_information.chunks AS chunk
+  ON chunk.hypertable_schema = COALESCE(aggregate.materialization_hypertable_schema, job.hypertable_schema)
+  AND chunk.hypertable_name = COALESCE(aggregate.materialization_hypertable_name, job.hypertable_name)
 WHERE job.proc_name = 'policy_compression'
   AND NOT chunk.is_compressed
   AND now() > 2 * job.schedule_interval
